@@ -228,9 +228,10 @@ func (f *function) countWait(k *call) {
 
 func (f *function) tellGranted(k *call, fx *Effects) {
 	lease := f.lease(k)
-	fx.Grants = append(fx.Grants, Grant{Ticket: f.ticket(k), Waiter: k.waiter, Lease: lease})
+	shared := k.twins != nil
+	fx.Grants = append(fx.Grants, Grant{Ticket: f.ticket(k), Waiter: k.waiter, Lease: lease, Shared: shared})
 	for t := k.twins; t != nil; t = t.twins {
-		fx.Grants = append(fx.Grants, Grant{Ticket: f.ticket(t), Waiter: t.waiter, Lease: lease})
+		fx.Grants = append(fx.Grants, Grant{Ticket: f.ticket(t), Waiter: t.waiter, Lease: lease, Shared: shared})
 	}
 	k.waiter, k.twins = nil, nil
 }

@@ -224,3 +224,29 @@ func (f *function) startTimes() Times {
 
 // keepAlive is how long an idle container stays when no planner speaks: kappa plus a start.
 func (f *function) keepAlive() time.Duration { return f.core.opts.Kappa + f.startMedian() }
+
+// WaitQuantile is the wait that a share p of the calls stayed within, the warm ones with none, interpolated
+// inside a bucket.
+func (c *Counters) WaitQuantile(p float64) time.Duration {
+	var total uint64
+	for _, n := range c.Waits {
+		total += n
+	}
+	left := p*float64(c.Warm+total) - float64(c.Warm)
+	if left <= 0 {
+		return 0
+	}
+	low := time.Duration(0)
+	for i, n := range c.Waits {
+		high := 2 * low
+		if i < len(waitBounds) {
+			high = waitBounds[i]
+		}
+		if left <= float64(n) {
+			return low + time.Duration(left/float64(n)*float64(high-low))
+		}
+		left -= float64(n)
+		low = high
+	}
+	return low
+}

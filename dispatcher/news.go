@@ -41,8 +41,10 @@ type FunctionNews struct {
 	Seq         uint64  // number of events up to here; goes back in Level.Seen
 	Dropped     int     // events lost because the ring was full
 	Events      []Event // in the order of the core's bookkeeping
+	Busy        int     // calls waiting or leased after the last event
 	Start       Times
 	Service     Times
+	ServiceMean time.Duration
 	Ready       int
 	Starting    int
 	PerUnit     float64 // requests that fit into a container per function-sized piece of memory
@@ -151,6 +153,7 @@ func (f *function) report(r *FunctionNews) {
 	*r = FunctionNews{
 		Fn: f.id, Function: f.cfg, Concurrency: f.share.limit, Seq: f.newsSeq, Dropped: f.eventsLost,
 		Events: f.events, Start: f.startTimes(), Service: f.service.times(),
+		Busy: f.line.n + f.leases.n, ServiceMean: f.count.ServiceSum / time.Duration(max(f.count.Returned, 1)),
 		Ready: f.ready, Starting: f.starting.n, PerUnit: f.share.perUnit(),
 	}
 	f.events, f.eventsLost = spare, 0

@@ -52,6 +52,12 @@ const (
 	CauseShutdown       // the scheduler is stopping
 )
 
+var causeNames = [...]string{"none", "calls wait", "forecast", "minimum", "surplus", "idle", "failed", "out of memory", "lease expired",
+	"reclaimed", "changed", "node drains", "node lost", "capacity", "node idle", "shutdown"}
+
+// String gives the short name used in records and scenarios.
+func (c Cause) String() string { return causeNames[c] }
+
 // Model is the kind of forecast behind a decision.
 type Model uint8
 
@@ -82,3 +88,8 @@ const (
 	ClipBackoff      // starts of the function failed lately
 	ClipUnknown      // nothing is known of the function yet: a few containers serve its first burst
 )
+
+var clipNames = [...]string{"", "memory", "nodes", "max", "backoff", "unknown"}
+
+// String gives the short name used in records; empty for none.
+func (c Clip) String() string { return clipNames[c] }

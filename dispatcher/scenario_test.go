@@ -284,20 +284,15 @@ func (s *script) report() {
 		}
 		switch o.Kind {
 		case StartContainer:
-			s.say("start c%d of %s, %d MiB on node %d: %s%s", o.Container, o.Function.Name, o.Spec.Memory/cluster.MiB, o.NodeID, causeName(o.Why.Cause), after)
+			s.say("start c%d of %s, %d MiB on node %d: %s%s", o.Container, o.Function.Name, o.Spec.Memory/cluster.MiB, o.NodeID, o.Why.Cause, after)
 		case StopContainer:
-			s.say("stop %s of %s on node %d: %s%s", o.ContainerID, o.Function.Name, o.NodeID, causeName(o.Why.Cause), after)
+			s.say("stop %s of %s on node %d: %s%s", o.ContainerID, o.Function.Name, o.NodeID, o.Why.Cause, after)
 		case ReserveNode:
-			s.say("reserve a node: %s%s", causeName(o.Why.Cause), after)
+			s.say("reserve a node: %s%s", o.Why.Cause, after)
 		case ReleaseNode:
-			s.say("release node %d: %s%s", o.NodeID, causeName(o.Why.Cause), after)
+			s.say("release node %d: %s%s", o.NodeID, o.Why.Cause, after)
 		}
 	}
-}
-
-func causeName(c Cause) string {
-	return [...]string{"none", "calls wait", "forecast", "minimum", "surplus", "idle", "failed", "out of memory", "lease expired", "reclaimed",
-		"changed", "node drains", "node lost", "capacity", "node idle", "shutdown"}[c]
 }
 
 func (s *script) show() {

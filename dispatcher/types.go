@@ -79,6 +79,7 @@ type Grant struct {
 	Waiter any // from the Request
 	Lease  Lease
 	Err    error
+	Shared bool // several Acquires of the request got this lease: none of them returns it for its own sake
 }
 
 // OrderKind says what is to be done.
