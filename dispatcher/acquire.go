@@ -87,7 +87,7 @@ func (f *function) acquire(r *Request, fx *Effects) (Lease, Ticket, error) {
 		f.count.Refused++
 		return Lease{}, Ticket{}, fmt.Errorf("%w: function %q has %d in line", ErrLineFull, f.cfg.Name, f.line.n)
 	}
-	f.tell(Arrived, 0, fx)
+	f.tell(Queued, 0, fx)
 	k := f.newCall(r)
 	f.line.push(k)
 	f.dueBy(k.due)
@@ -293,6 +293,6 @@ func (f *function) cancelTwin(t *call) bool {
 // leaveLine ends a wait without a lease.
 func (f *function) leaveLine(k *call, fx *Effects) {
 	f.line.remove(k)
-	f.tell(Left, f.now-k.arrived, fx)
+	f.tell(Left, max(f.now-k.arrived, 1), fx)
 	f.free(k)
 }

@@ -15,12 +15,14 @@ type EventKind uint8
 
 // What happens to a request, as a planner sees it.
 const (
-	Arrived EventKind = iota
-	Left              // it returned, was cancelled, or was given up
+	Arrived EventKind = iota // and was leased a container at once
+	Queued                   // it arrived, and waits
+	Left                     // it returned, was cancelled, or was given up
 )
 
-// Event is one step of a request. Wait is set for Left: how long it had waited, so that the planner can follow
-// virtual occupancy, in which a wait for a start does not look like demand.
+// Event is one step of a request. Wait is set for Left of a call that was queued, and then at least a nanosecond:
+// how long it had waited, so that the planner can follow virtual occupancy, in which a wait for a start does not
+// look like demand.
 type Event struct {
 	At   time.Duration
 	Wait time.Duration

@@ -79,6 +79,9 @@ func (f *function) endLease(k *call, fx *Effects) {
 	f.withdraw(ct)
 	ct.meter(f.now)
 	ct.leases--
+	if k.served != Warm {
+		k.wait = max(k.wait, 1)
+	}
 	f.tell(Left, k.wait, fx)
 	if ct.leases == 0 && ct.state == ready && !ct.retiring {
 		f.idle++

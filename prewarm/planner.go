@@ -35,7 +35,9 @@ type plan struct {
 	fed       time.Duration
 	price     price
 	busy      int
-	last      time.Duration // of the events replayed; virtual departures may lie before it
+	last      time.Duration   // of the events replayed
+	leaving   []time.Duration // guessed virtual departures of calls that wait, soonest first
+	guessed   int             // calls with a guess that have not left yet
 	seq       uint64
 	want      int // as last said
 	verdict   verdict
@@ -100,7 +102,7 @@ func (p *Planner) learn(now time.Duration, n *dispatcher.FunctionNews) error {
 	for _, e := range n.Events {
 		pl.replay(e)
 	}
-	if n.Dropped > 0 || pl.busy != n.Busy {
+	if n.Dropped > 0 {
 		pl.resync(now, n.Busy)
 	}
 	pl.seq = n.Seq
@@ -134,32 +136,62 @@ func (p *Planner) plan(n *dispatcher.FunctionNews) (*plan, error) {
 	return pl, nil
 }
 
-// replay follows virtual occupancy: a call that waited counts as gone its wait earlier than it went, as if it had
-// been served at once.
+// replay follows virtual occupancy, in which every call is served at once. When a call that waits will have been
+// served, had it not waited, is known only when it is gone; until then it counts for a mean service time.
 func (pl *plan) replay(e dispatcher.Event) {
-	if e.Kind == dispatcher.Arrived {
-		pl.last = max(pl.last, e.At)
-		pl.busy++
-		pl.arrived++
-		pl.policy.arrive(e.At)
-		return
+	pl.pass(e.At)
+	switch {
+	case e.Kind == dispatcher.Arrived:
+		pl.arrive(e.At)
+	case e.Kind == dispatcher.Queued:
+		pl.arrive(e.At)
+		if s := pl.price.service; s > 0 {
+			pl.guessed++
+			pl.leaving = append(pl.leaving, e.At+s)
+		}
+	case e.Wait > 0 && pl.guessed > 0:
+		pl.guessed-- // it has gone, or goes when its guess is up
+	default:
+		pl.depart(max(e.At-e.Wait, pl.last))
 	}
+}
+
+func (pl *plan) arrive(at time.Duration) {
+	pl.busy++
+	pl.arrived++
+	pl.last = max(pl.last, at)
+	pl.policy.arrive(at)
+}
+
+func (pl *plan) depart(at time.Duration) {
 	pl.busy = max(0, pl.busy-1)
-	pl.policy.depart(max(e.At-e.Wait, pl.last))
+	pl.last = max(pl.last, at)
+	pl.policy.depart(at)
+}
+
+// pass lets those go whose guessed service is over by now.
+func (pl *plan) pass(now time.Duration) {
+	n := 0
+	for n < len(pl.leaving) && pl.leaving[n] <= now {
+		pl.depart(max(pl.leaving[n], pl.last))
+		n++
+	}
+	pl.leaving = append(pl.leaving[:0], pl.leaving[n:]...)
 }
 
 // resync brings the occupancy back to the truth after events were lost.
 func (pl *plan) resync(now time.Duration, busy int) {
+	pl.leaving, pl.guessed = pl.leaving[:0], 0
 	if g, ok := pl.policy.(*byGap); ok { // a gap that ran across lost events would teach a wrong law
 		g.levels.Reset(now, busy)
 		pl.busy = busy
 		return
 	}
-	for ; pl.busy < busy; pl.busy++ {
-		pl.policy.arrive(now)
+	for pl.busy < busy {
+		pl.arrive(now)
 	}
-	for ; pl.busy > busy; pl.busy-- {
-		pl.policy.depart(now)
+	for pl.busy > busy {
+		pl.depart(now)
 	}
 }
 
@@ -208,7 +240,11 @@ func (p *Planner) workOut(now time.Duration, out *Decisions) (changed bool) {
 
 // decide works one function out and reports it if its level changed or it has been heard of.
 func (p *Planner) decide(now time.Duration, pl *plan, out *Decisions) (changed bool) {
+	pl.pass(now)
 	v := pl.policy.want(now, pl.price)
+	if len(pl.leaving) > 0 {
+		v.next = min(v.next, pl.leaving[0])
+	}
 	v.why.Cause, v.why.Kappa, v.why.Lead = dispatcher.CauseForecast, p.opts.Kappa, pl.price.Lead
 	want := v.busy + v.idle
 	changed = want != pl.want || !pl.said
