@@ -1,0 +1,357 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/forewarm/forewarm/catalog"
+	"github.com/forewarm/forewarm/cluster"
+	forewarmv1 "github.com/forewarm/forewarm/proto/forewarm/v1"
+	nodepb "github.com/forewarm/forewarm/proto/minifaas/nodeservoceproto"
+	pb "github.com/forewarm/forewarm/proto/minifaas/resourcemanagerproto"
+)
+
+// The test binary is also the program that clusters run: the hidden roles, the
+// functions below, and a manager of its own to be killed.
+func TestMain(m *testing.M) {
+	if code, ok := RunRole(context.Background(), os.Args[1:]); ok {
+		os.Exit(code)
+	}
+	if len(os.Args) > 2 && os.Args[1] == "test" {
+		if err := roles[os.Args[2]](); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// roles are programs. Most are functions that answer on $PORT.
+var roles = map[string]func() error{
+	"echo":  func() error { return serve(echo) },
+	"world": func() error { return serve(world) },
+	"crash": func() error {
+		return serve(func(http.ResponseWriter, *http.Request) {
+			fmt.Fprintln(os.Stderr, "division by zero in line 3")
+			os.Exit(7)
+		})
+	},
+	"refuse": func() error {
+		return serve(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "not today", http.StatusServiceUnavailable)
+		})
+	},
+	"stubborn": func() error {
+		signal.Ignore(syscall.SIGTERM)
+		return serve(echo)
+	},
+	"broken": func() error {
+		fmt.Println("loading")
+		return fmt.Errorf("no module named 'numpy'")
+	},
+	"mute": func() error { time.Sleep(time.Hour); return nil },
+	// daemon leaves behind a process with another session and another parent, then serves.
+	"daemon": func() error {
+		if err := start("fork"); err != nil {
+			return err
+		}
+		return serve(echo)
+	},
+	"fork":    func() error { return start("orphan") },
+	"orphan":  func() error { time.Sleep(time.Hour); return nil },
+	"clash":   func() error { return onceThen(clash, func() error { return serve(echo) }) },
+	"robbed":  func() error { return onceThen(robbed, func() error { return serve(echo) }) },
+	"manager": managerRole,
+	"up":      upRole,
+	"child-oom": func() error {
+		return serve(func(w http.ResponseWriter, r *http.Request) {
+			if err := self("test", "glutton").Run(); err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			}
+		})
+	},
+	"glutton": func() error { use(600 * cluster.MiB); return nil },
+}
+
+func serve(h http.HandlerFunc) error {
+	return http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), h)
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Seen-Id", r.Header.Get("X-Request-Id"))
+	w.Header().Set("X-Seen-Type", r.Header.Get("Content-Type"))
+	io.Copy(w, r.Body)
+}
+
+// world tells what a function finds around itself.
+func world(w http.ResponseWriter, _ *http.Request) {
+	dir, _ := os.Getwd()
+	files, _ := filepath.Glob(dir + "/*")
+	fds := map[string]string{}
+	names, _ := filepath.Glob("/proc/self/fd/*")
+	for _, name := range names {
+		fds[filepath.Base(name)], _ = os.Readlink(name)
+	}
+	json.NewEncoder(w).Encode(map[string]any{"env": os.Environ(), "dir": dir, "files": files, "fds": fds})
+}
+
+func self(args ...string) *exec.Cmd {
+	path, _ := os.Executable()
+	return exec.Command(path, args...)
+}
+
+func start(role string) error {
+	cmd := self("test", role)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd.Start()
+}
+
+// onceThen runs first when $FLAG, a file, is not there yet.
+func onceThen(first, then func() error) error {
+	if _, err := os.Stat(os.Getenv("FLAG")); err == nil {
+		return then()
+	}
+	if err := os.WriteFile(os.Getenv("FLAG"), []byte(os.Getenv("PORT")), 0o600); err != nil {
+		return err
+	}
+	return first()
+}
+
+func clash() error {
+	return fmt.Errorf("OSError: [Errno 98] Address already in use")
+}
+
+func robbed() error { time.Sleep(time.Hour); return nil }
+
+// managerRole is a manager with the options of $OPTIONS that says where it listens.
+func managerRole() error {
+	var o ManagerOptions
+	if err := json.Unmarshal([]byte(os.Getenv("OPTIONS")), &o); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(Tied(context.Background()), syscall.SIGTERM)
+	defer stop()
+	m, err := NewManager(o)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(listener.Addr())
+	return m.Serve(ctx, listener)
+}
+
+// upRole starts a manager as a child, as "forewarm up" does, and waits to be killed.
+func upRole() error {
+	cmd := self("test", "manager")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	release, err := Tie(cmd)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return cmd.Run()
+}
+
+// testFunctions are the roles above as functions.
+func testFunctions(env ...string) []catalog.Function {
+	var all []catalog.Function
+	path, _ := os.Executable()
+	vars := map[string]string{}
+	for _, e := range env {
+		k, v, _ := strings.Cut(e, "=")
+		vars[k] = v
+	}
+	for role := range roles {
+		all = append(all, catalog.Function{Name: role, Command: []string{path, "test", role}, Env: vars})
+	}
+	for _, sample := range []string{"hello", "sleep", "cpu", "memory"} {
+		all = append(all, catalog.Function{Name: sample, Sample: sample, Env: vars})
+	}
+	return all
+}
+
+// testLog shows the cluster's log with the test's.
+func testLog(t testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), nil))
+}
+
+// world of a test: a manager in this process, and clients for it and its nodes.
+type bench struct {
+	testing.TB
+	rm     pb.ResourceManagerClient
+	folder string
+	end    func() // ends the manager and waits for it
+}
+
+func newBench(t testing.TB, o ManagerOptions) *bench {
+	t.Helper()
+	if o.Node.Functions == nil {
+		o.Node.Functions = testFunctions()
+	}
+	o.Node.Folder = t.TempDir()
+	o.Logger = testLog(t)
+	m, err := NewManager(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- m.Serve(ctx, listener) }()
+	b := &bench{TB: t, rm: pb.NewResourceManagerClient(dial(t, listener.Addr().String())), folder: o.Node.Folder}
+	ended := false
+	b.end = func() {
+		if ended {
+			return
+		}
+		ended = true
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve = %v", err)
+		}
+	}
+	t.Cleanup(b.end)
+	return b
+}
+
+func dial(t testing.TB, address string) *grpc.ClientConn {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// testNode is a client of a node.
+type testNode struct {
+	testing.TB
+	nodepb.NodeServiceClient
+	logs forewarmv1.LogsClient
+	desc *pb.NodeDesc
+}
+
+func (b *bench) reserve() *testNode {
+	b.Helper()
+	reply, err := b.rm.ReserveNode(context.Background(), &pb.ReserveNodeRequest{AccountId: "acc"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return connect(b, reply.Node)
+}
+
+func connect(t testing.TB, desc *pb.NodeDesc) *testNode {
+	t.Helper()
+	conn := dial(t, fmt.Sprintf("%s:%d", desc.Address, desc.NodeServicePort))
+	return &testNode{t, nodepb.NewNodeServiceClient(conn), forewarmv1.NewLogsClient(conn), desc}
+}
+
+func createRequest(name, function string, mib int64) *nodepb.CreateContainerRequest {
+	return &nodepb.CreateContainerRequest{Name: name, FunctionMeta: &nodepb.FunctionMeta{FunctionName: function, MemoryInBytes: mib * cluster.MiB}}
+}
+
+func (n *testNode) create(function string, mib int64) string {
+	n.Helper()
+	reply, err := n.CreateContainer(context.Background(), createRequest(function+randomID(), function, mib))
+	if err != nil {
+		n.Fatal(err)
+	}
+	return reply.ContainerId
+}
+
+// answer is a streamed answer put together.
+type testAnswer struct {
+	*nodepb.InvokeFunctionReply_Header
+	footer *nodepb.InvokeFunctionReply_Footer
+	body   string
+}
+
+func (n *testNode) invoke(container, event string, timeout time.Duration) (testAnswer, error) {
+	n.Helper()
+	stream, err := n.InvokeFunction(context.Background(), &nodepb.InvokeFunctionRequest{
+		RequestId: "r-1", ContainerId: container, Event: []byte(event),
+		FunctionMeta: &nodepb.FunctionMeta{TimeoutInMs: timeout.Milliseconds()},
+	})
+	if err != nil {
+		return testAnswer{}, err
+	}
+	var a testAnswer
+	var body bytes.Buffer
+	for {
+		part, err := stream.Recv()
+		if err == io.EOF {
+			a.body = body.String()
+			return a, nil
+		}
+		if err != nil {
+			return a, err
+		}
+		switch {
+		case part.Header != nil:
+			a.InvokeFunctionReply_Header = part.Header
+		case part.Footer != nil:
+			a.footer = part.Footer
+		}
+		body.Write(part.Body)
+	}
+}
+
+func (n *testNode) mustInvoke(container, event string) testAnswer {
+	n.Helper()
+	a, err := n.invoke(container, event, time.Minute)
+	if err != nil || a.footer == nil || a.footer.Error != "" || a.StatusCode != "200" {
+		n.Fatalf("invoke %s with %q = %+v, %v", container, event, a, err)
+	}
+	return a
+}
+
+func removed(n *testNode, container string) {
+	n.Helper()
+	if _, err := n.RemoveContainer(context.Background(), &nodepb.RemoveContainerRequest{ContainerId: container}); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// lockedBuffer collects what several write.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

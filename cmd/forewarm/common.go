@@ -1,0 +1,93 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/forewarm/forewarm/catalog"
+)
+
+// version is set by the linker for releases; else the module's own, or that of the checkout.
+var version string
+
+func versionString() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = "development, " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	if v == "" || v == "(devel)" {
+		v = "development"
+	}
+	return v
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {
+		fmt.Fprintf(c.OutOrStdout(), "forewarm %s, %s %s/%s\n", versionString(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	}}
+}
+
+// logger writes to standard error.
+func logger(role, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(os.Stderr, o)).With("role", role), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, o)).With("role", role), nil
+	}
+	return nil, fmt.Errorf("--log-format %q: want text or json", format)
+}
+
+// logFlags are the flags of every role that runs on.
+type logFlags struct{ level, format string }
+
+func (f *logFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.level, "log-level", "info", "debug, info, warn or error")
+	c.Flags().StringVar(&f.format, "log-format", "text", "text or json")
+}
+
+func (f *logFlags) logger(role string) (*slog.Logger, error) { return logger(role, f.level, f.format) }
+
+// functions loads a functions.yaml, or takes the built-in samples.
+func functions(path string) (*catalog.Catalog, error) {
+	if path == "" {
+		return catalog.Samples(), nil
+	}
+	return catalog.Load(path)
+}
+
+func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
+
+// envPort is a port from the environment, for the contract's sake.
+func envPort(name string, def int) (int, error) {
+	s := os.Getenv(name)
+	if s == "" {
+		return def, nil
+	}
+	p, err := strconv.Atoi(s)
+	if err != nil || p < 0 || p > 65535 {
+		return 0, fmt.Errorf("%s is %q in the environment: want a port, 0 to 65535", name, s)
+	}
+	return p, nil
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/forewarm/forewarm/catalog"
+	"github.com/forewarm/forewarm/cluster/local"
+)
+
+func upCommand() *cobra.Command {
+	u := up{manager: 10400, contract: 10500, scheduler: 10600}
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Run the whole platform on this machine: manager, nodes, scheduler, gateway",
+		Long: `Run the whole platform on this machine. Each role is a process of its own; all end with this one.
+
+  forewarm up
+  curl -i localhost:8080/function/hello`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return u.run(c.Context()) },
+	}
+	u.sched.add(c)
+	u.cluster.add(c)
+	u.log.add(c)
+	c.Flags().StringVar(&u.functions, "functions", "", "functions.yaml; without it, the built-in samples hello, sleep, cpu and memory")
+	c.Flags().StringVar(&u.listen, "listen", "127.0.0.1", "address that the gateway listens on; the other roles stay on loopback")
+	c.Flags().IntVar(&u.http, "http-port", 8080, "of HTTP: /function/NAME")
+	c.Flags().IntVar(&u.contract, "gateway-port", u.contract, "of the contract's APIServer")
+	c.Flags().IntVar(&u.scheduler, "scheduler-port", u.scheduler, "of the contract's Scheduler")
+	c.Flags().IntVar(&u.manager, "manager-port", u.manager, "of the contract's ResourceManager")
+	return c
+}
+
+// up starts the roles, in the order in which they need each other, and ends them in the reverse order.
+type up struct {
+	functions, listen                  string
+	http, contract, scheduler, manager int
+	sched                              schedulerFlags
+	cluster                            clusterFlags
+	log                                logFlags
+}
+
+// role is one running child.
+type role struct {
+	name    string
+	cmd     *exec.Cmd
+	release func()
+	ended   chan struct{}
+	err     error
+}
+
+func (u *up) run(ctx context.Context) error {
+	c, err := functions(u.functions)
+	if err != nil {
+		return err
+	}
+	file := u.functions
+	if file == "" {
+		file = samples
+	} else if file, err = filepath.Abs(file); err != nil {
+		return err
+	}
+	if err := u.portsFree(); err != nil {
+		return err
+	}
+	logs := []string{"--log-level", u.log.level, "--log-format", u.log.format, "--functions", file}
+	var roles []*role
+	for _, args := range [][]string{
+		append(append([]string{"manager", "--port", fmt.Sprint(u.manager)}, u.cluster.args()...), logs...),
+		append(append([]string{"serve", "--port", fmt.Sprint(u.scheduler), "--manager", hostPort("127.0.0.1", u.manager)}, u.sched.args()...), logs...),
+		append([]string{"gateway", "--listen", u.listen, "--http-port", fmt.Sprint(u.http), "--port", fmt.Sprint(u.contract), "--scheduler", hostPort("127.0.0.1", u.scheduler)}, logs...),
+	} {
+		r, err := startRole(args)
+		if err != nil {
+			return errors.Join(err, endRoles(roles))
+		}
+		roles = append(roles, r)
+	}
+	if err := u.waitReady(ctx, roles); err == nil {
+		u.greet(c)
+	}
+	failed := firstToEnd(ctx, roles)
+	return errors.Join(failed, endRoles(roles))
+}
+
+// portsFree says at once which port is in use, rather than have a child say it later.
+func (u *up) portsFree() error {
+	for flag, addr := range map[string]string{"http-port": hostPort(u.listen, u.http), "gateway-port": hostPort(u.listen, u.contract),
+		"scheduler-port": hostPort("127.0.0.1", u.scheduler), "manager-port": hostPort("127.0.0.1", u.manager), "admin": u.sched.admin} {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return fmt.Errorf("up: %w; choose another with --%s", err, flag)
+		}
+		l.Close()
+	}
+	return nil
+}
+
+func startRole(args []string) (*role, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	r := &role{name: args[0], cmd: exec.Command(self, args...), ended: make(chan struct{})}
+	r.cmd.Stdout, r.cmd.Stderr = os.Stdout, os.Stderr
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's interrupt is for us: we end the roles in order
+	if r.release, err = local.Tie(r.cmd); err != nil {
+		return nil, err
+	}
+	if err := r.cmd.Start(); err != nil {
+		r.release()
+		return nil, fmt.Errorf("up: %s: %w", r.name, err)
+	}
+	go func() {
+		r.err = r.cmd.Wait()
+		r.release()
+		close(r.ended)
+	}()
+	return r, nil
+}
+
+// firstToEnd waits until ctx ends, or a role does, which is an error.
+func firstToEnd(ctx context.Context, roles []*role) error {
+	first := make(chan *role, len(roles))
+	for _, r := range roles {
+		go func() { <-r.ended; first <- r }()
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case r := <-first:
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("up: the %s ended by itself: %v; its log says why", r.name, r.err)
+	}
+}
+
+// endRoles ends the roles from the last to the first: the gateway finishes its calls, the scheduler gives its nodes
+// back, the manager goes.
+func endRoles(roles []*role) error {
+	for i := len(roles) - 1; i >= 0; i-- {
+		r := roles[i]
+		_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		select {
+		case <-r.ended:
+		case <-time.After(45 * time.Second):
+			_ = r.cmd.Process.Kill()
+			<-r.ended
+			return fmt.Errorf("up: the %s did not end within 45 s and was killed", r.name)
+		}
+	}
+	return nil
+}
+
+// waitReady waits until the gateway answers.
+func (u *up) waitReady(ctx context.Context, roles []*role) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+hostPort(u.listen, u.http)+"/functions", nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			resp.Body.Close()
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-roles[len(roles)-1].ended:
+			return errors.New("ended")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (u *up) greet(c *catalog.Catalog) {
+	var once sync.Once
+	for _, f := range c.Functions {
+		once.Do(func() {
+			fmt.Printf("\nforewarm is up. Try:\n\n  curl -i http://%s/function/%s\n", hostPort(u.listen, u.http), f.Name)
+		})
+	}
+	fmt.Printf("  forewarm explain --admin %s\n  curl http://%s/metrics\n\nFunctions:", u.sched.admin, u.sched.admin)
+	for _, f := range c.Functions {
+		fmt.Printf(" %s", f.Name)
+	}
+	fmt.Print("\nCtrl-C ends everything.\n\n")
+}
+
+// base is the folder in which a functions.yaml's commands find their files.
+func base(functionsFile string) string {
+	if functionsFile == "" || functionsFile == samples {
+		return ""
+	}
+	return filepath.Dir(functionsFile)
+}
