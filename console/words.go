@@ -49,13 +49,13 @@ func Reason(k dispatcher.OrderKind, r *dispatcher.Reason) string {
 func cause(k dispatcher.OrderKind, r *dispatcher.Reason) string {
 	switch r.Cause {
 	case dispatcher.CauseWaiting:
-		return fmt.Sprintf("%s and %s, %s; a start takes about %s", count(r.Waiting, "call waits", "calls wait"),
-			count(r.Ready, "container is ready", "containers are ready"), count(r.Starting, "is starting", "are starting"), Duration(r.Lead))
+		return fmt.Sprintf("%s; %s, %d starting; a start takes about %s", count(r.Waiting, "call waits", "calls wait"),
+			count(r.Ready, "container is ready", "containers are ready"), r.Starting, Duration(r.Lead))
 	case dispatcher.CauseForecast:
 		if k == dispatcher.ReserveNode {
-			return fmt.Sprintf("%s wanted for a demand of %s", count(r.Want, "node is", "nodes are"), Bytes(r.Memory))
+			return fmt.Sprintf("containers and waiting calls need %s", Bytes(r.Memory))
 		}
-		return fmt.Sprintf("%s wanted, %s ready and %d starting", count(r.Want, "level is", "levels are"), count(r.Ready, "container is", "containers are"), r.Starting)
+		return fmt.Sprintf("%s wanted; %s, %d starting", count(r.Want, "level is", "levels are"), count(r.Ready, "container is ready", "containers are ready"), r.Starting)
 	case dispatcher.CauseMinimum:
 		return fmt.Sprintf("the function's minimum is %d", r.Want)
 	case dispatcher.CauseSurplus:

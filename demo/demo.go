@@ -168,13 +168,14 @@ type snapshot struct {
 }
 
 type snapshotRow struct {
-	name, about, next string
-	side              [2]sideRow
+	name, about  string
+	next, reason string // what is expected, and why the predictive side last acted
+	side         [2]sideRow
 }
 
 type sideRow struct {
 	calls, cold      int
-	p99              time.Duration
+	p50, p99         time.Duration
 	ready, starting  int
 	nodes            int
 	warm, waitedOnly int
@@ -197,7 +198,7 @@ func (d *demo) snapshot() snapshot {
 			}
 			r := &s.rows[at].side[k]
 			c := &i.Count
-			*r = sideRow{calls: int(c.Warm + c.Waited + c.Cold), cold: int(c.Cold), p99: c.WaitQuantile(.99), ready: i.Ready, starting: i.Starting}
+			*r = sideRow{calls: int(c.Warm + c.Waited + c.Cold), cold: int(c.Cold), p50: c.WaitQuantile(.5), p99: c.WaitQuantile(.99), ready: i.Ready, starting: i.Starting}
 			sum.Warm += c.Warm
 			sum.Waited += c.Waited
 			sum.Cold += c.Cold
@@ -208,7 +209,7 @@ func (d *demo) snapshot() snapshot {
 			return true
 		})
 		t := &s.total[k]
-		t.calls, t.cold, t.p99 = int(sum.Warm+sum.Waited+sum.Cold), int(sum.Cold), sum.WaitQuantile(.99)
+		t.calls, t.cold, t.p50, t.p99 = int(sum.Warm+sum.Waited+sum.Cold), int(sum.Cold), sum.WaitQuantile(.5), sum.WaitQuantile(.99)
 		t.nodes = len(sh.Core().Cluster(sh.Now()).Nodes)
 	}
 	d.expectations(&s, index)
@@ -226,9 +227,13 @@ func (d *demo) expectations(s *snapshot, index map[string]int) {
 			return true
 		})
 	})
-	last := sched.Shell.Records().Last()
-	records, _ := sched.Shell.Records().Since(last - min(last, 5))
-	for i := len(records) - 1; i >= 0; i-- {
+	records, _ := sched.Shell.Records().Since(0)
+	for i := range records {
+		if f := records[i].Order.Function; f != nil {
+			s.rows[index[f.Name]].reason = console.Brief(&records[i].Order)
+		}
+	}
+	for i := len(records) - 1; i >= max(0, len(records)-5); i-- {
 		s.reasons = append(s.reasons, fmt.Sprintf("%6.1fs %s", (records[i].At-sched.Shell.Now()+time.Since(d.began)).Seconds(), console.Order(&records[i].Order)))
 	}
 }

@@ -62,34 +62,62 @@ var (
 	bad   = lipgloss.NewStyle().Foreground(lipgloss.Color("1"))
 )
 
+// Widths of the table's parts: the function, either side, and the last reason where the terminal has room for it.
+const (
+	nameWidth, leftWidth, rightWidth = 30, 44, 34
+	reasonWidth                      = 36
+)
+
 // render draws a snapshot as text of the given width.
 func render(s snapshot, width int, leaving bool) string {
 	var b strings.Builder
-	phase := "learning"
-	if s.at >= s.learn {
-		phase = "scored"
+	wide := width >= nameWidth+leftWidth+rightWidth+reasonWidth
+	fmt.Fprintf(&b, "%s  %s of %s, %s   %s\n", bold.Render("forewarm demo"), clock(s.at), clock(s.length), phase(&s, leaving),
+		faint.Render(fmt.Sprintf("a cold start is priced at kappa = %s and takes about 0.8 s; q ends", s.kappa)))
+	fmt.Fprintf(&b, "%-*s│%s│%s\n", nameWidth, "", center("predictive: laws of idle gaps", leftWidth), center("reactive: kappa + a start", rightWidth))
+	head := fmt.Sprintf("%-10s %-19s│%6s %5s %13s %5s %11s│%6s %5s %13s %5s ", "function", "calls come",
+		"calls", "cold", "p50/p99 ms", "warm", "next call", "calls", "cold", "p50/p99 ms", "warm")
+	if wide {
+		head += "│ last decision, predictive"
 	}
-	if leaving || s.at >= s.length {
-		phase = "clearing up"
+	b.WriteString(faint.Render(head) + "\n")
+	for i := range s.rows {
+		b.WriteString(renderRow(&s.rows[i], wide) + "\n")
 	}
-	fmt.Fprintf(&b, "%s  %s of %s, %s   %s\n", bold.Render("forewarm demo"), clock(s.at), clock(s.length), phase,
-		faint.Render(fmt.Sprintf("kappa %s, a start takes about 0.8 s; q ends", s.kappa)))
-	fmt.Fprintf(&b, "%-10s %-19s│%s│%s\n", "", "", center("predictive (gap laws)", 40), center("reactive (keep-alive)", 31))
-	fmt.Fprintf(&b, "%s\n", faint.Render(fmt.Sprintf("%-10s %-19s│%6s %5s %7s %5s %12s │%6s %5s %7s %5s ", "function", "calls come",
-		"calls", "cold", "p99", "warm", "next call in", "calls", "cold", "p99", "warm")))
-	for i, r := range s.rows {
-		l, q := r.side[0], r.side[1]
-		fmt.Fprintf(&b, "%-10s %-19s│%6d %s %7s %5s %12s │%6d %s %7s %5s\n", r.name, r.about,
-			l.calls, colour(fmt.Sprintf("%5d", l.cold), l.cold < q.cold, l.cold > q.cold), millis(l.p99), warmth(l), s.rows[i].next,
-			q.calls, colour(fmt.Sprintf("%5d", q.cold), q.cold < l.cold, q.cold > l.cold), millis(q.p99), warmth(q))
-	}
-	fmt.Fprintf(&b, "%-30s│%6d %5d %7s %5d %12s │%6d %5d %7s %5d\n", bold.Render(pad("all", 30)), s.total[0].calls, s.total[0].cold, millis(s.total[0].p99),
-		s.total[0].ready, nodes(s.total[0]), s.total[1].calls, s.total[1].cold, millis(s.total[1].p99), s.total[1].ready)
-	b.WriteString(faint.Render("last decisions of the predictive side") + "\n")
+	l, r := &s.total[0], &s.total[1]
+	fmt.Fprintf(&b, "%s│%6d %5d %13s %5d %11s│%6d %5d %13s %5d   %s\n", bold.Render(pad("all", nameWidth)), l.calls, l.cold, waits(l), l.ready, nodes(*l),
+		r.calls, r.cold, waits(r), r.ready, nodes(*r))
+	b.WriteString(faint.Render("last decisions of the predictive side, newest first") + "\n")
 	for _, r := range s.reasons {
 		b.WriteString(cut(r, width) + "\n")
 	}
 	return b.String()
+}
+
+func phase(s *snapshot, leaving bool) string {
+	switch {
+	case leaving || s.at >= s.length:
+		return "clearing up"
+	case s.at >= s.learn:
+		return "scored"
+	}
+	return "learning, not scored yet"
+}
+
+func renderRow(r *snapshotRow, wide bool) string {
+	l, q := &r.side[0], &r.side[1]
+	line := fmt.Sprintf("%-10s %-19s│%6d %s %13s %5s %11s│%6d %s %13s %5s ", r.name, r.about,
+		l.calls, colour(fmt.Sprintf("%5d", l.cold), l.cold < q.cold, l.cold > q.cold), waits(l), warmth(*l), r.next,
+		q.calls, colour(fmt.Sprintf("%5d", q.cold), q.cold < l.cold, q.cold > l.cold), waits(q), warmth(*q))
+	if wide {
+		line += "│ " + r.reason
+	}
+	return line
+}
+
+// waits are the quantiles of the waits so far, milliseconds.
+func waits(s *sideRow) string {
+	return fmt.Sprintf("%d/%d", s.p50.Milliseconds(), s.p99.Milliseconds())
 }
 
 func colour(s string, isGood, isBad bool) string {
@@ -115,13 +143,6 @@ func nodes(s sideRow) string {
 		return "1 node"
 	}
 	return fmt.Sprintf("%d nodes", s.nodes)
-}
-
-func millis(d time.Duration) string {
-	if d < time.Millisecond {
-		return "0 ms"
-	}
-	return fmt.Sprintf("%d ms", d.Milliseconds())
 }
 
 func clock(d time.Duration) string { return d.Truncate(time.Second).String() }

@@ -79,7 +79,7 @@ func TestMetricsInBothFormats(t *testing.T) {
 		if kind := w.Header().Get("Content-Type"); !strings.HasPrefix(kind, tt.kind) {
 			t.Errorf("accepting %q: the answer is %s, want %s", tt.accept, kind, tt.kind)
 		}
-		for _, has := range []string{tt.has, `forewarm_calls_total{account="alice",function="hello",start="cold"} 10`, "go_goroutines ", "process_open_fds "} {
+		for _, has := range []string{tt.has, `forewarm_calls_total{account="alice",function="hello",start="cold"} 10`, "go_goroutines ", "process_cpu_seconds_total "} {
 			if !strings.Contains(body, has) {
 				t.Errorf("accepting %q: the answer has no %q", tt.accept, has)
 			}

@@ -51,10 +51,24 @@ func (pl *plan) forecast(now time.Duration) Forecast {
 	r := pl.rate.Forecast(pl.price.Start)
 	f := Forecast{Fn: pl.fn, Account: pl.key.account, Name: pl.key.name, Rate: r.Mean(), Busy: r.Mean() * pl.price.service.Seconds(),
 		Busy90: r.OccupancyQuantile(pl.price.service, .9), Busy99: r.OccupancyQuantile(pl.price.service, .99), Want: pl.want, Why: pl.verdict.why}
-	if e := pl.verdict.why.Expect; e > 0 {
-		f.Expect, f.Known = max(0, pl.decidedAt+e-now), true
-	}
+	f.Expect, f.Known = pl.nextCall(now, f.Rate)
 	return f
+}
+
+// often is the rate above which the mean time between calls says more of the next one than any law.
+const often = 1.0
+
+// nextCall is the time from now to the next expected call: at the rate, where calls come often, else as the law of
+// the lowest idle level has it. Laws of higher levels tell of more calls at once, not of the next.
+func (pl *plan) nextCall(now time.Duration, rate float64) (time.Duration, bool) {
+	if rate > often {
+		return time.Duration(float64(time.Second) / rate), true
+	}
+	v := &pl.verdict
+	if e := v.why.Expect; e > 0 && int(v.why.Level) == v.busy {
+		return max(0, pl.decidedAt+e-now), true
+	}
+	return 0, false
 }
 
 // feed brings the rate model up to now.
