@@ -1,6 +1,7 @@
 package forecast
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -10,14 +11,13 @@ func BenchmarkRound(b *testing.B) {
 	for _, name := range []string{"ewma", "holt", "poissongamma", "pgmix"} {
 		m := newModel(b, name)
 		counts := [4]int{0, 0, 1, 3}
-		var r Rate
 		i := 0
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				i++
 				m.Observe(counts[i%4], 500*time.Millisecond)
-				r = m.Forecast(3 * time.Second)
+				m.Forecast(3 * time.Second)
 			}
 		})
 		b.Run(name+"+servers", func(b *testing.B) {
@@ -29,7 +29,6 @@ func BenchmarkRound(b *testing.B) {
 			}
 			b.ReportMetric(float64(servers), "servers")
 		})
-		_ = r
 	}
 }
 
@@ -47,11 +46,11 @@ func BenchmarkHourOfSilence(b *testing.B) {
 }
 
 func BenchmarkServers(b *testing.B) {
-	for name, rate := range map[string]float64{"1": 1, "50": 50, "2000": 2000} {
-		b.Run("per-second-"+name, func(b *testing.B) {
+	for _, rate := range []int{1, 50, 2000} {
+		b.Run(fmt.Sprintf("per-second-%d", rate), func(b *testing.B) {
 			m := newPGMix(b, PGMixOptions{})
 			for range 1000 {
-				m.Observe(int(rate), time.Second)
+				m.Observe(rate, time.Second)
 			}
 			r := m.Forecast(0)
 			servers := 0

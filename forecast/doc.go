@@ -5,8 +5,9 @@
 // answers with a Rate: not a number but a distribution, because a function with
 // two calls an hour is known less well than one with two thousand, and the
 // planner weighs idle containers against cold starts with exactly that doubt.
-// Silence is cheap: a model takes a silent hour in one step, in constant time,
-// and ends where a thousand short steps would have led it.
+// Silence is cheap: a model takes a silent hour in one call and ends where a
+// thousand short ones would have led it (PGMix very nearly so), which is why a
+// function without calls costs its caller nothing until it is called again.
 //
 // Nothing here reads the clock, logs, draws random numbers or starts goroutines;
 // the caller owns all four and serialises the calls to one model. Models hold no

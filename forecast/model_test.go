@@ -2,7 +2,6 @@ package forecast
 
 import (
 	"encoding"
-	"errors"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -197,93 +196,6 @@ func TestSteadyRate(t *testing.T) {
 				t.Errorf("rounds of %v: mean forecast %v, want 8", span, mean)
 			}
 		}
-	})
-}
-
-func TestStateRoundTrip(t *testing.T) {
-	eachModel(t, func(t *testing.T, name string) {
-		rng := rand.New(rand.NewPCG(15, 15))
-		m := newModel(t, name)
-		for range 300 {
-			s := randomSpanned(rng)
-			m.Observe(s.n, s.span)
-			state, err := m.MarshalBinary()
-			if err != nil {
-				t.Fatal(err)
-			}
-			loaded := newModel(t, name)
-			if err := loaded.UnmarshalBinary(state); err != nil {
-				t.Fatalf("after %v: %v", s, err)
-			}
-			next := randomSpanned(rng)
-			m.Observe(next.n, next.span)
-			loaded.Observe(next.n, next.span)
-			if a, b := m.Forecast(time.Second), loaded.Forecast(time.Second); a != b {
-				t.Fatalf("forecast after %v = %v, of the loaded model %v", next, a, b)
-			}
-		}
-	})
-}
-
-func TestStateRefusesGarbage(t *testing.T) {
-	states := map[string][]byte{}
-	for _, name := range names {
-		m := newModel(t, name)
-		m.Observe(3, time.Minute)
-		states[name], _ = m.MarshalBinary()
-	}
-	eachModel(t, func(t *testing.T, name string) {
-		own := states[name]
-		garbage := map[string][]byte{
-			"nothing":         nil,
-			"too long":        append(own[:len(own):len(own)], 0),
-			"another version": append([]byte{own[0], own[1] + 1}, own[2:]...),
-			"NaN":             append(own[:len(own)-8:len(own)-8], 1, 0, 0, 0, 0, 0, 0xf8, 0x7f),
-			"infinite":        append(own[:len(own)-8:len(own)-8], 0, 0, 0, 0, 0, 0, 0xf0, 0x7f),
-			"negative":        append(own[:len(own)-8:len(own)-8], 0, 0, 0, 0, 0, 0, 0xf0, 0xbf),
-		}
-		for n := range own {
-			garbage["cut short"] = own[:n]
-			for what, b := range garbage {
-				m := newModel(t, name)
-				m.Observe(7, time.Second)
-				before := m.Forecast(0)
-				if err := m.UnmarshalBinary(b); !errors.Is(err, ErrState) {
-					t.Errorf("%s (%d bytes): error %v, want ErrState", what, len(b), err)
-				}
-				if m.Forecast(0) != before {
-					t.Errorf("%s: the model changed", what)
-				}
-			}
-		}
-		for other, b := range states {
-			if b[0] == own[0] {
-				continue
-			}
-			if err := newModel(t, name).UnmarshalBinary(b); !errors.Is(err, ErrState) {
-				t.Errorf("state of %s: error %v, want ErrState", other, err)
-			}
-		}
-	})
-}
-
-// Whatever bytes a model accepts, its forecasts stay in range.
-func FuzzState(f *testing.F) {
-	for i, name := range names {
-		m := newModel(f, name)
-		m.Observe(3, time.Minute)
-		state, _ := m.MarshalBinary()
-		f.Add(i, state)
-	}
-	f.Fuzz(func(t *testing.T, i int, state []byte) {
-		m := newModel(t, names[uint(i)%uint(len(names))])
-		if m.UnmarshalBinary(state) != nil {
-			return
-		}
-		checkForecast(t, m, "loading")
-		m.Observe(2, time.Second)
-		m.Observe(0, time.Hour)
-		checkForecast(t, m, "loading and observing")
 	})
 }
 

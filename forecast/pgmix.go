@@ -21,8 +21,8 @@ const mixed = 4
 //
 // The filters take a silent span exactly as its parts. The weights nearly do, as
 // weighing and sharing go on at once and have no closed form together: the mean
-// forecast after a silent minute in one step is within 0.5 % of that after 120
-// steps, after an hour or more within 10 % (of a rate then down to a few calls an
+// forecast after a silent minute in one call is within 0.5 % of that after 120
+// calls, after an hour or more within 11 % (of a rate then down to a few calls an
 // hour). TestPGMixSplit holds it to that.
 type PGMix struct {
 	taus  [mixed]float64 // s

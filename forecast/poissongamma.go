@@ -39,7 +39,9 @@ type Prior struct {
 	StartTime  time.Duration
 
 	// Where silence leads it: as if PullCount calls in PullTime were always
-	// remembered. Both > 0, or both 0 for the default of 0.02 calls in 2s.
+	// remembered. Both > 0, or both 0 for the default of 0.02 calls in 2s. Busy
+	// functions are held back by it too: by PullTime/(tau+PullTime) of their rate,
+	// which is a sixth for a tau of 10s and 3 % for one of a minute.
 	PullCount float64
 	PullTime  time.Duration
 	NoPull    bool // let silence lead nowhere but to an ever slower rate, known ever less

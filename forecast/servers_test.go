@@ -64,7 +64,7 @@ func TestServersIsTheFirst(t *testing.T) {
 	for range 3000 {
 		r := randomRate(rng)
 		service := time.Duration(math.Exp(9*rng.Float64()-4) * 1e9)
-		price := time.Duration(math.Exp(12*rng.Float64()-2) * 1e9)
+		price := time.Duration(math.Exp(22*rng.Float64()-2) * 1e9) // up to 15 years
 		n := r.Servers(service, price)
 		if worth := r.lost(service, n) * price.Seconds(); worth > 1+1e-9 {
 			t.Fatalf("%+v: Servers(%v, %v) = %d, but one more is worth %v", r, service, price, n, worth)
@@ -85,6 +85,19 @@ func TestServersIsTheFirst(t *testing.T) {
 	}
 	if walked < 500 || searched < 200 {
 		t.Errorf("%d walked, %d searched: the draw misses one of the ways", walked, searched)
+	}
+}
+
+// At a price of centuries the answer lies where 1 - CDF has no digits left.
+func TestServersFarInTheTail(t *testing.T) {
+	const price = time.Duration(math.MaxInt64)
+	for service := time.Microsecond; service > 0; service /= 10 {
+		rate := 1 / service.Seconds()
+		n := Known(rate).Servers(service, price)
+		last, next := dist.Poisson{Mean: 1}.Tail(n-1), dist.Poisson{Mean: 1}.Tail(n)
+		if threshold := 1 / (rate * price.Seconds()); last <= threshold || next > threshold {
+			t.Errorf("Servers at %v/s = %d, where the tail goes from %v to %v; want it to pass %v", rate, n, last, next, threshold)
+		}
 	}
 }
 
@@ -114,7 +127,10 @@ func TestServersIsMonotone(t *testing.T) {
 
 // Absurd rates must neither hang nor overflow.
 func TestServersOfAnything(t *testing.T) {
-	for _, r := range []Rate{Known(1e30), Uncertain(1e30, 1e-12), Uncertain(1e15, 1e15), Uncertain(1e-30, 1e-30), Known(math.Inf(1))} {
+	for _, r := range []Rate{Known(1e30), Uncertain(1e30, 1e-12), Uncertain(1e30, 1e-300), Uncertain(1e15, 1e15), Uncertain(1e-30, 1e-30), Known(math.Inf(1))} {
+		if v := r.Variance(); !(v >= 0) || math.IsInf(v, 1) {
+			t.Errorf("%+v: Variance = %v", r, v)
+		}
 		for _, service := range []time.Duration{0, 1, time.Second, math.MaxInt64} {
 			for _, price := range []time.Duration{0, 1, time.Minute, math.MaxInt64} {
 				if n := r.Servers(service, price); n < 0 || n > dist.MaxCount {

@@ -51,6 +51,7 @@ type Scheduler struct {
 	health          *health.Server
 	http            *http.Server
 	closing         atomic.Bool
+	state           *store.State // nil where none is kept
 }
 
 // New makes a Scheduler that listens and does not serve yet. A port in use is an error that names it.
@@ -88,7 +89,15 @@ func (s *Scheduler) load(p *prewarm.Planner) error {
 	if s.opts.State == "" {
 		return nil
 	}
-	n, err := store.LoadModels(s.opts.State, time.Now(), p.Load)
+	state, found, err := store.Open(s.opts.State, store.Options{Log: s.log})
+	if err != nil {
+		return err
+	}
+	s.state = state
+	if found.Moved != "" {
+		s.log.Warn("the state file could not be used and was moved aside", "file", s.opts.State, "moved", found.Moved, "error", found.Why)
+	}
+	n, err := state.LoadModels(time.Now(), p.Load)
 	if err != nil {
 		return err
 	}
@@ -199,13 +208,13 @@ func (s *Scheduler) end() error {
 }
 
 func (s *Scheduler) save() (err error) {
-	if s.opts.State == "" {
+	if s.state == nil {
 		return nil
 	}
 	n := 0
-	s.Controller.View(func(p *prewarm.Planner) { n, err = store.SaveModels(s.opts.State, time.Now(), p.Save) })
+	s.Controller.View(func(p *prewarm.Planner) { n, err = s.state.SaveModels(time.Now(), p.Save) })
 	if err == nil {
 		s.log.Info("laws saved", "file", s.opts.State, "functions", n)
 	}
-	return err
+	return errors.Join(err, s.state.Close())
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -74,10 +74,11 @@ func (e *edge) ReturnContainer(_ context.Context, r *schedulerproto.ReturnContai
 	return &schedulerproto.ReturnContainerReply{}, nil
 }
 
+var oomWords = regexp.MustCompile(`(?i)\b(out of memory|oom|oom[- ]?killed|memory limit)\b`)
+
 // outOfMemory guesses from the words of an error: the contract has no code for it.
 func outOfMemory(message string) bool {
-	m := strings.ToLower(message)
-	return strings.Contains(m, "out of memory") || strings.Contains(m, "oom") || strings.Contains(m, "memory limit")
+	return oomWords.MatchString(message)
 }
 
 func millis(field string, ms int64) (time.Duration, error) {

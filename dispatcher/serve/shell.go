@@ -69,6 +69,9 @@ func New(o Options) (*Shell, error) {
 	if o.Driver == nil {
 		return nil, fmt.Errorf("serve: no driver: there is no cluster to start containers in")
 	}
+	if o.Core.NamePrefix == "" {
+		o.Core.NamePrefix = "fw-" + runID // a node knows containers by name: those of an earlier run must not be met again
+	}
 	core, err := dispatcher.New(o.Core)
 	if err != nil {
 		return nil, err

@@ -54,6 +54,21 @@ func TestQuantileIsTheFirst(t *testing.T) {
 	}
 }
 
+// Going from a count to its probability and back must not slip to the next count.
+func TestQuantileInvertsCDF(t *testing.T) {
+	for _, mean := range []float64{0.7, 5, 30} {
+		for k := range 1 + int(2*mean) { // further out, the CDF is 1 to the last digit
+			if p := (Poisson{mean}); p.Quantile(p.CDF(k)) != k {
+				t.Errorf("%+v.Quantile(CDF(%d)) = %d", p, k, p.Quantile(p.CDF(k)))
+			}
+			q := Poisson{mean}.CDF(k) * (1 + 4*0x1p-52) // what rounding elsewhere may add
+			if got := (Poisson{mean}).Quantile(q); got != k {
+				t.Errorf("Poisson(%v).Quantile(a rounding error above CDF(%d)) = %d", mean, k, got)
+			}
+		}
+	}
+}
+
 func TestLeast(t *testing.T) {
 	for _, want := range []int{0, 1, 2, 63, 1000, 1 << 40, MaxCount - 1, MaxCount} {
 		for _, guess := range []int{-5, 0, 1, 990, 1 << 40, math.MaxInt} {
