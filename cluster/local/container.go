@@ -141,7 +141,7 @@ func (c *container) awaitReady(ctx context.Context, limit time.Duration, calm fu
 			return fmt.Errorf("function %q: %w: it does not answer on $PORT (127.0.0.1:%d) within %v%s",
 				c.function.Name, errNoStart, c.port, limit, c.quote())
 		}
-		if _, cpu := c.fence.use(); watch.read(time.Now(), cpu, 20*time.Millisecond) && watch.percent < 20 {
+		if _, cpu := c.fence.use(); watch.read(time.Now(), cpu, 10*time.Millisecond) && watch.percent < 20 {
 			calm()
 		}
 		select {

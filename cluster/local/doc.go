@@ -12,7 +12,8 @@
 // it dies, and then everything below goes. Where the machine allows it, a
 // watchdog is also the first process of a PID namespace, so that the kernel
 // itself ends all that ran below it; elsewhere it adopts orphans and hunts
-// descendants down.
+// descendants down. If there, without a namespace, manager, watchdog and node are
+// all killed at once, the next start clears what they left.
 //
 // This package never isolates functions from each other: they share the user,
 // the file system and the network of the node. It is for trying things out, for

@@ -39,8 +39,8 @@ func transport(address string) *http.Transport {
 			return dialer.DialContext(ctx, "tcp", address)
 		},
 		MaxIdleConnsPerHost: 64,
-		// Less than servers wait (Node.js: 5 s), so that a call does not meet a connection that is being closed.
-		IdleConnTimeout:    4 * time.Second,
+		// Less than servers wait (gunicorn 2 s, Node.js 5 s), so that a call does not meet a connection that is being closed.
+		IdleConnTimeout:    time.Second,
 		DisableCompression: true, // answers pass as they are
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	nodepb "github.com/forewarm/forewarm/proto/minifaas/nodeservoceproto"
 	pb "github.com/forewarm/forewarm/proto/minifaas/resourcemanagerproto"
 )
 
@@ -34,9 +35,6 @@ func TestNothingSurvives(t *testing.T) {
 		{"everything of ours killed but functions", []string{"up", "manager", roleWatchdog, roleNode}},
 	} {
 		for _, o := range []NodeOptions{{}, {NoLimits: true}, {NoNamespaces: true}, {NoLimits: true, NoNamespaces: true}} {
-			if o.NoNamespaces && len(tt.kill) == 4 {
-				continue // then nobody is left who could clean up
-			}
 			t.Run(fmt.Sprintf("%s/NoLimits=%v,NoNamespaces=%v", tt.claim, o.NoLimits, o.NoNamespaces), func(t *testing.T) {
 				t.Parallel()
 				w := startVictims(t, o)
@@ -45,11 +43,12 @@ func TestNothingSurvives(t *testing.T) {
 					return !slices.Contains(tt.kill, "manager") && !slices.Contains(tt.kill, "up") &&
 						(strings.HasSuffix(cmd, "test manager") || strings.HasSuffix(cmd, "test up"))
 				}
-				for _, part := range tt.kill {
-					w.kill(part)
-				}
+				w.kill(tt.kill)
 				begin := time.Now()
 				for {
+					if (o.NoNamespaces || os.Geteuid() != 0) && len(tt.kill) == 4 { // nobody is left who could do anything but the next start
+						clearLeftovers(w.folder, testLog(t))
+					}
 					left := slices.DeleteFunc(w.processes(), func(p process) bool { return spared(p.cmd) })
 					if len(left) == 0 {
 						break
@@ -59,18 +58,23 @@ func TestNothingSurvives(t *testing.T) {
 					}
 					time.Sleep(5 * time.Millisecond)
 				}
-				if d := time.Since(begin); d > time.Second {
+				d := time.Since(begin)
+				t.Logf("gone after %v", d)
+				if d > time.Second {
 					t.Errorf("all were gone only after %v, want 1s", d)
 				}
-				if spared(w.manager) {
+				if !slices.Contains(tt.kill, "manager") && !slices.Contains(tt.kill, "up") {
 					waitUntil(t, "the manager knows that the node is gone", func() bool {
 						usage, err := w.rm.GetNodesUsage(t.Context(), &pb.GetNodesUsageRequest{})
 						return err == nil && usage.Nodes[0].ReleasedTimeTimestampMs > 0
 					})
 				}
-				waitUntil(t, "the folders are gone", func() bool {
+				waitUntil(t, "folders and groups are gone, or would be at the next start", func() bool {
+					if len(tt.kill) > 1 {
+						clearLeftovers(w.folder, testLog(t))
+					}
 					left, _ := os.ReadDir(w.folder)
-					return len(left) == 0 || len(tt.kill) > 1 // the cleaners themselves were killed
+					return len(left) == 0 && !w.hasGroup()
 				})
 			})
 		}
@@ -80,10 +84,10 @@ func TestNothingSurvives(t *testing.T) {
 // victims are a manager below a parent, a node, and containers with processes that hide.
 type victims struct {
 	testing.TB
-	mark    string // in the environment of all of them
-	manager string // command line
-	folder  string
-	rm      pb.ResourceManagerClient
+	mark   string // in the environment of all of them
+	folder string
+	group  string // the node's cgroup
+	rm     pb.ResourceManagerClient
 }
 
 func startVictims(t *testing.T, o NodeOptions) *victims {
@@ -110,6 +114,7 @@ func startVictims(t *testing.T, o NodeOptions) *victims {
 		for _, p := range w.processes() { // also after a failure nothing shall stay
 			syscall.Kill(p.pid, syscall.SIGKILL)
 		}
+		clearLeftovers(w.folder, testLog(t))
 		if t.Failed() {
 			t.Logf("the victims' log:\n%s", log.String())
 		}
@@ -119,10 +124,17 @@ func startVictims(t *testing.T, o NodeOptions) *victims {
 		t.Fatalf("the manager does not say where it is: %v\n%s", err, log.String())
 	}
 	w.rm = pb.NewResourceManagerClient(dial(t, strings.TrimSpace(address)))
-	w.manager = "test manager"
-	n := (&bench{TB: t, rm: w.rm}).reserve()
+	n := (&testCluster{TB: t, rm: w.rm}).reserve()
+	stats, err := n.GetStats(t.Context(), &nodepb.GetStatsRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.group = nodeSpec{LiveID: stats.LiveId}.group()
 	n.create("daemon", 256)
 	n.create("stubborn", 256)
+	if !o.NoLimits && limited(t) && !w.hasGroup() {
+		t.Errorf("there is no group %s", w.group)
+	}
 	waitUntil(t, "the daemon has hidden", func() bool {
 		all := w.processes()
 		return len(all) == 7 && slices.ContainsFunc(all, func(p process) bool { return strings.HasSuffix(p.cmd, "test orphan") })
@@ -148,24 +160,42 @@ func (w *victims) processes() []process {
 	return all
 }
 
-func (w *victims) kill(part string) {
+// kill kills those with the given last words on their command lines, all at once.
+func (w *victims) kill(roles []string) {
 	w.Helper()
-	n := 0
+	pids := w.find(roles)
+	if len(pids) != len(roles) {
+		w.Fatalf("found %v to kill %v", pids, roles)
+	}
+	kill(pids)
+}
+
+func (w *victims) find(roles []string) (pids []int) {
 	for _, p := range w.processes() {
-		if strings.HasSuffix(p.cmd, " "+part) {
-			n++
-			syscall.Kill(p.pid, syscall.SIGKILL)
+		if i := strings.LastIndexByte(p.cmd, ' '); slices.Contains(roles, p.cmd[i+1:]) {
+			pids = append(pids, p.pid)
 		}
 	}
-	if n != 1 {
-		w.Errorf("found %d processes %q to kill in %v, want 1", n, part, w.processes())
+	return pids
+}
+
+// hasGroup says whether the node's cgroup exists.
+func (w *victims) hasGroup() bool {
+	_, places, _ := ownPlaces()
+	for _, p := range places {
+		for _, dir := range p.below(w.group).folders() {
+			if _, err := os.Stat(dir); err == nil {
+				return true
+			}
+		}
 	}
+	return false
 }
 
 // A function that hides a process does not keep it when its container is removed.
 func TestNothingSurvivesItsContainer(t *testing.T) {
 	for _, noLimits := range []bool{false, true} {
-		b := newBench(t, ManagerOptions{Node: NodeOptions{NoLimits: noLimits}})
+		b := newCluster(t, ManagerOptions{Node: NodeOptions{NoLimits: noLimits}})
 		n := b.reserve()
 		c := n.create("daemon", 256)
 		other := n.create("daemon", 256)

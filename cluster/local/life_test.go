@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ import (
 )
 
 func TestLifeCycle(t *testing.T) {
-	b := newBench(t, ManagerOptions{})
+	b := newCluster(t, ManagerOptions{})
 	n := b.reserve()
 	if n.desc.MemoryInBytes != 3*cluster.GiB {
 		t.Errorf("the node sells %d bytes, want 3 GiB", n.desc.MemoryInBytes)
@@ -74,7 +75,7 @@ func TestLifeCycle(t *testing.T) {
 }
 
 func TestContainerSeesLittle(t *testing.T) {
-	n := newBench(t, ManagerOptions{Node: NodeOptions{Functions: testFunctions("LEVEL=debug", "PORT=1", "HOME=/")}}).reserve()
+	n := newCluster(t, ManagerOptions{Node: NodeOptions{Functions: testFunctions("LEVEL=debug", "PORT=1", "HOME=/")}}).reserve()
 	var w struct {
 		Env   []string
 		Dir   string
@@ -105,7 +106,7 @@ func TestContainerSeesLittle(t *testing.T) {
 }
 
 func TestIdempotence(t *testing.T) {
-	b := newBench(t, ManagerOptions{})
+	b := newCluster(t, ManagerOptions{})
 	reserve := func(request string) string {
 		reply, err := b.rm.ReserveNode(t.Context(), &pb.ReserveNodeRequest{RequestId: request, AccountId: "acc"})
 		if err != nil {
@@ -157,7 +158,7 @@ func TestIdempotence(t *testing.T) {
 
 func TestRefill(t *testing.T) {
 	const refill = 300 * time.Millisecond
-	b := newBench(t, ManagerOptions{Available: 1, Cap: 2, Refill: refill})
+	b := newCluster(t, ManagerOptions{Available: 1, Cap: 2, Refill: refill})
 	try := func() (string, error) {
 		reply, err := b.rm.ReserveNode(t.Context(), &pb.ReserveNodeRequest{AccountId: "acc"})
 		return reply.GetNode().GetId(), err
@@ -188,7 +189,7 @@ func TestRefill(t *testing.T) {
 }
 
 func TestNodeFull(t *testing.T) {
-	n := newBench(t, ManagerOptions{}).reserve()
+	n := newCluster(t, ManagerOptions{}).reserve()
 	c := n.create("echo", 3*1024)
 	if _, err := n.CreateContainer(t.Context(), createRequest("second", "echo", 1025)); status.Code(err) != codes.ResourceExhausted {
 		t.Errorf("more than the node has = %v, want ResourceExhausted", err)
@@ -201,7 +202,7 @@ func TestNodeFull(t *testing.T) {
 }
 
 func TestLogs(t *testing.T) {
-	n := newBench(t, ManagerOptions{}).reserve()
+	n := newCluster(t, ManagerOptions{}).reserve()
 	c := n.create("hello", 128)
 	n.mustInvoke(c, "first")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -238,5 +239,35 @@ func TestLogs(t *testing.T) {
 	}
 	if count != 3 {
 		t.Errorf("%d lines are kept of the removed container, want 3: ready, first, second", count)
+	}
+}
+
+func TestNodeAlone(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().(*net.TCPAddr)
+	free.Close()
+	folder := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- RunNode(ctx, NodeOptions{Listen: address.String(), Functions: testFunctions(), Folder: folder, Logger: testLog(t)})
+	}()
+	n := connect(t, &pb.NodeDesc{Address: "127.0.0.1", NodeServicePort: int64(address.Port)})
+	waitUntil(t, "the node serves", func() bool {
+		_, err := n.GetStats(t.Context(), &nodepb.GetStatsRequest{})
+		return err == nil
+	})
+	if a := n.mustInvoke(n.create("echo", 128), "alone"); a.body != "alone" {
+		t.Errorf("echo answers %q", a.body)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("RunNode = %v", err)
+	}
+	if left, _ := os.ReadDir(folder); len(left)+len(below(folder)) != 0 {
+		t.Errorf("the node left files %v and processes %v", left, below(folder))
 	}
 }

@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // else each process of a race build takes a second to end
 	os.Exit(m.Run())
 }
 
@@ -194,18 +195,21 @@ func testFunctions(env ...string) []catalog.Function {
 
 // testLog shows the cluster's log with the test's.
 func testLog(t testing.TB) *slog.Logger {
+	if _, ok := t.(*testing.B); ok {
+		return slog.New(slog.DiscardHandler)
+	}
 	return slog.New(slog.NewTextHandler(t.Output(), nil))
 }
 
-// world of a test: a manager in this process, and clients for it and its nodes.
-type bench struct {
+// testCluster is a manager in this process, and a client for it.
+type testCluster struct {
 	testing.TB
 	rm     pb.ResourceManagerClient
 	folder string
 	end    func() // ends the manager and waits for it
 }
 
-func newBench(t testing.TB, o ManagerOptions) *bench {
+func newCluster(t testing.TB, o ManagerOptions) *testCluster {
 	t.Helper()
 	if o.Node.Functions == nil {
 		o.Node.Functions = testFunctions()
@@ -223,7 +227,7 @@ func newBench(t testing.TB, o ManagerOptions) *bench {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- m.Serve(ctx, listener) }()
-	b := &bench{TB: t, rm: pb.NewResourceManagerClient(dial(t, listener.Addr().String())), folder: o.Node.Folder}
+	b := &testCluster{TB: t, rm: pb.NewResourceManagerClient(dial(t, listener.Addr().String())), folder: o.Node.Folder}
 	ended := false
 	b.end = func() {
 		if ended {
@@ -257,7 +261,7 @@ type testNode struct {
 	desc *pb.NodeDesc
 }
 
-func (b *bench) reserve() *testNode {
+func (b *testCluster) reserve() *testNode {
 	b.Helper()
 	reply, err := b.rm.ReserveNode(context.Background(), &pb.ReserveNodeRequest{AccountId: "acc"})
 	if err != nil {

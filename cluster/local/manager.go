@@ -78,6 +78,7 @@ func RunManager(ctx context.Context, o ManagerOptions) error {
 // Serve answers on the listener until ctx ends, and returns when all nodes have
 // ended. A manager serves once.
 func (m *Manager) Serve(ctx context.Context, listener net.Listener) error {
+	clearLeftovers(m.opts.Node.Folder, m.opts.Logger)
 	server := newServer()
 	pb.RegisterResourceManagerServer(server, &managerService{manager: m})
 	failed := make(chan error, 1)
@@ -109,6 +110,9 @@ func (m *Manager) reserve(ctx context.Context, request, account string) (*rental
 	case <-r.ready:
 		return r, r.err
 	case <-ctx.Done():
+		if request == "" { // nobody can ask for it again
+			go m.giveBack(r.id) // close gives back the same, and waits
+		}
 		return nil, ctx.Err()
 	}
 }

@@ -137,6 +137,7 @@ func (n *node) bear(b *birth, name string, f catalog.Function) {
 	} else {
 		n.ids[b.c.id] = b.c
 	}
+	closing := n.closing
 	n.mu.Unlock()
 	close(b.done)
 	if b.err != nil {
@@ -144,6 +145,10 @@ func (n *node) bear(b *birth, name string, f catalog.Function) {
 		return
 	}
 	n.log.Info("container started", "function", f.Name, "container", b.c.id, "mib", b.memory/cluster.MiB, "took", time.Since(begin).Round(100*time.Microsecond).String())
+	if closing { // close has not seen it
+		b.c.doomed.Store(true)
+		b.c.stop(n.spec.StopGrace)
+	}
 	<-b.c.exited
 	n.bury(b, name)
 }

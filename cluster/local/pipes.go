@@ -16,6 +16,7 @@ import (
 const (
 	ordersFD = 3 // read end: a nodeSpec in one line, then perhaps orderStop; it ends when the starter is gone
 	reportFD = 4 // write end: one report in one line
+	lockFD   = 5 // the lock of the node's folder; only to be held
 )
 
 // orderStop asks for an end in good order. A pipe that ends without it means that somebody was killed.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,42 +83,6 @@ func bindable(port int) bool {
 	}
 	defer unix.Close(fd)
 	return unix.Bind(fd, &unix.SockaddrInet4{Port: port}) == nil
-}
-
-// listeners finds the sockets that listen on a port, by their inodes.
-func listeners(port int) []string {
-	var inodes []string
-	for _, table := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
-		data, _ := os.ReadFile(table)
-		for line := range strings.Lines(string(data)) {
-			const local, state, inode, listening = 1, 3, 9, "0A" // proc(5)
-			f := strings.Fields(line)
-			if len(f) > inode && f[state] == listening && strings.HasSuffix(f[local], fmt.Sprintf(":%04X", port)) {
-				inodes = append(inodes, f[inode])
-			}
-		}
-	}
-	return inodes
-}
-
-// listens says whether one of the processes holds a socket that listens on the port.
-func listens(pids []int, port int) bool {
-	inodes := listeners(port)
-	for _, pid := range pids {
-		dir := fmt.Sprintf("/proc/%d/fd", pid)
-		files, _ := os.ReadDir(dir)
-		for _, file := range files {
-			target, err := os.Readlink(dir + "/" + file.Name())
-			if err != nil {
-				continue
-			}
-			inode, ok := strings.CutPrefix(strings.TrimSuffix(target, "]"), "socket:[")
-			if ok && slices.Contains(inodes, inode) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 var errPortTaken = errors.New("the port was taken by another process")

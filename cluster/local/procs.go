@@ -56,14 +56,27 @@ func scan(match func(pid int) bool) []int {
 	return pids
 }
 
-// below lists the processes that live in a folder, by their environment: the
-// nodes and containers of this package carry the path of theirs, and hand it on
-// to what they start.
+// folderVar tells the processes of a node from others.
+const folderVar = "FOREWARM_NODE_FOLDER"
+
+// below lists the processes that belong to a folder, by their environment, which
+// they hand on to what they start: nodes have it in folderVar, containers are at
+// home there. (Where a process happens to stand says nothing: somebody may have
+// gone there to look.)
 func below(folder string) []int {
-	exact, inside := []byte("="+folder+"\x00"), []byte("="+folder+"/")
 	return scan(func(pid int) bool {
 		env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
-		return bytes.Contains(env, exact) || bytes.Contains(env, inside)
+		for variable := range bytes.SplitSeq(env, []byte{0}) {
+			name, value, _ := bytes.Cut(variable, []byte("="))
+			path := string(value)
+			switch string(name) {
+			case folderVar, "HOME":
+				if path == folder || strings.HasPrefix(path, folder+"/") {
+					return true
+				}
+			}
+		}
+		return false
 	})
 }
 

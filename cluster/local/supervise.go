@@ -21,9 +21,6 @@ import (
 // readyLimit is how long a node may take to start: two small programs.
 const readyLimit = 20 * time.Second
 
-// folderVar tells the processes of a node from others, see below.
-const folderVar = "FOREWARM_NODE_FOLDER"
-
 // launcher starts nodes.
 type launcher struct {
 	log *slog.Logger
@@ -37,6 +34,7 @@ type nodeProcess struct {
 	spec   nodeSpec
 	port   int
 	orders *os.File      // closing it ends the node
+	lock   *os.File      // of its folder
 	ended  chan struct{} // closed when no process of the node is left
 	cmd    *exec.Cmd     // the watchdog
 }
@@ -70,14 +68,15 @@ func (l *launcher) namespacesFailed(err error) bool {
 
 func (l *launcher) launch(o NodeOptions, namespaced bool) (*nodeProcess, error) {
 	spec := nodeSpec{NodeOptions: o, LiveID: randomID(), Namespaced: namespaced}
-	var err error
-	if spec.Workdir, err = os.MkdirTemp(o.Folder, "forewarm-node-"); err != nil {
+	lock, err := makeFolder(&spec)
+	if err != nil {
 		return nil, fmt.Errorf("make a folder for node %s: %w", o.ID, err)
 	}
-	p, answer, err := l.spawn(spec)
+	p, answer, err := l.spawn(spec, lock)
 	if err != nil {
+		lock.Close()
 		os.RemoveAll(spec.Workdir)
-		if namespaced && errors.Is(err, syscall.EPERM) {
+		if namespaced { // if it was for another reason, the next attempt will tell
 			err = fmt.Errorf("%w: %w", errNoNamespaces, err)
 		}
 		return nil, fmt.Errorf("start node %s: %w", o.ID, err)
@@ -91,7 +90,7 @@ func (l *launcher) launch(o NodeOptions, namespaced bool) (*nodeProcess, error) 
 }
 
 // spawn starts a watchdog. The file is where the report will come.
-func (l *launcher) spawn(spec nodeSpec) (*nodeProcess, *os.File, error) {
+func (l *launcher) spawn(spec nodeSpec, lock *os.File) (*nodeProcess, *os.File, error) {
 	var near, far [3]*os.File // orders, report, log: our ends and the watchdog's; all close-on-exec
 	for i := range near {
 		r, w, err := os.Pipe()
@@ -103,14 +102,14 @@ func (l *launcher) spawn(spec nodeSpec) (*nodeProcess, *os.File, error) {
 	}
 	near[0], far[0] = far[0], near[0] // orders go the other way
 	cmd := watchdogCommand(spec)
-	cmd.ExtraFiles = []*os.File{ordersFD - 3: far[0], reportFD - 3: far[1]}
+	cmd.ExtraFiles = []*os.File{ordersFD - 3: far[0], reportFD - 3: far[1], lockFD - 3: lock}
 	cmd.Stdout, cmd.Stderr = far[2], far[2]
 	if err := cmd.Start(); err != nil {
 		closeAll(near[:], far[:])
 		return nil, nil, err
 	}
 	closeAll(far[:])
-	p := &nodeProcess{spec: spec, cmd: cmd, orders: near[0], ended: make(chan struct{})}
+	p := &nodeProcess{spec: spec, cmd: cmd, lock: lock, orders: near[0], ended: make(chan struct{})}
 	go relay(near[2], l.log.With("node", spec.ID))
 	go p.mourn(l.log)
 	if err := writeLine(p.orders, spec); err != nil {
@@ -164,6 +163,7 @@ func (p *nodeProcess) await(answer *os.File) error {
 // it, which is at once unless the watchdog itself was killed.
 func (p *nodeProcess) mourn(log *slog.Logger) {
 	defer close(p.ended)
+	defer closeAll([]*os.File{p.lock, p.orders})
 	failure := p.cmd.Wait()
 	if err := sweep(p.spec, p.remains); err != nil {
 		log.Error("a node left something behind", "node", p.spec.ID, "err", err)
@@ -199,7 +199,6 @@ func (p *nodeProcess) stop() {
 		_ = p.cmd.Process.Kill()
 		<-p.ended
 	}
-	p.orders.Close()
 }
 
 // randomID is 64 random bits: names that must not meet by chance.
@@ -216,6 +215,7 @@ func RunNode(ctx context.Context, o NodeOptions) error {
 	if err != nil {
 		return err
 	}
+	clearLeftovers(o.Folder, o.Logger)
 	l := launcher{log: o.Logger}
 	p, err := l.start(o)
 	if err != nil {

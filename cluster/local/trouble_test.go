@@ -34,7 +34,7 @@ func TestOutOfMemory(t *testing.T) {
 	if !limited(t) {
 		t.Skip("limits of memory are not enforced here")
 	}
-	n := newBench(t, ManagerOptions{}).reserve()
+	n := newCluster(t, ManagerOptions{}).reserve()
 	for _, tt := range []struct{ claim, function, event string }{
 		{"the function itself", "memory", `{"mib":600}`},
 		{"a process that it started", "child-oom", ``},
@@ -68,12 +68,13 @@ func TestOutOfMemory(t *testing.T) {
 func TestPeakIsPerCall(t *testing.T) {
 	for _, noLimits := range []bool{false, true} {
 		t.Run(fmt.Sprintf("NoLimits=%v", noLimits), func(t *testing.T) {
-			n := newBench(t, ManagerOptions{Node: NodeOptions{NoLimits: noLimits}}).reserve()
+			n := newCluster(t, ManagerOptions{Node: NodeOptions{NoLimits: noLimits}}).reserve()
 			c := n.create("memory", 512)
 			small := n.mustInvoke(c, `{"mib":1}`).MaxMemUsageInBytes
 			large := n.mustInvoke(c, `{"mib":100}`).MaxMemUsageInBytes
 			again := n.mustInvoke(c, `{"mib":1}`).MaxMemUsageInBytes
-			if large < small+90*cluster.MiB || large > small+130*cluster.MiB || again > small+30*cluster.MiB || small < cluster.MiB {
+			// The race detector needs as much again.
+			if large < small+90*cluster.MiB || large > small+250*cluster.MiB || again > large-70*cluster.MiB || small < cluster.MiB {
 				t.Errorf("peaks of calls that take 1, 100 and 1 MiB: %d, %d and %d MiB", small/cluster.MiB, large/cluster.MiB, again/cluster.MiB)
 			}
 		})
@@ -84,21 +85,21 @@ func TestCPUIsShared(t *testing.T) {
 	if !limited(t) {
 		t.Skip("limits of CPU are not enforced here")
 	}
-	n := newBench(t, ManagerOptions{}).reserve()
+	n := newCluster(t, ManagerOptions{}).reserve()
 	c := n.create("cpu", 256) // 0.1675 of a processor
 	begin := time.Now()
 	n.mustInvoke(c, `{"ms":100}`)
 	if d := time.Since(begin); d < 300*time.Millisecond {
 		t.Errorf("100 ms of CPU at a share of 0.17 took %v, want about 600ms", d)
 	}
-	stats, err := n.GetStats(t.Context(), &nodepb.GetStatsRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go n.invoke(c, `{"ms":200}`, time.Minute)
-	time.Sleep(2 * statsGap)
-	if stats, err = n.GetStats(t.Context(), &nodepb.GetStatsRequest{}); err != nil {
-		t.Fatal(err)
+	var stats *nodepb.GetStatsReply
+	for range 2 { // the first begins the measurement
+		var err error
+		if stats, err = n.GetStats(t.Context(), &nodepb.GetStatsRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		go n.invoke(c, `{"ms":200}`, time.Minute)
+		time.Sleep(2 * statsGap)
 	}
 	if pct := stats.ContainerStatsList[0].CpuUsagePct; pct < 3 || pct > 60 {
 		t.Errorf("a container at its share of 17 %% shows %v %%", pct)
@@ -109,7 +110,7 @@ func TestCPUIsShared(t *testing.T) {
 }
 
 func TestCallsThatFail(t *testing.T) {
-	n := newBench(t, ManagerOptions{}).reserve()
+	n := newCluster(t, ManagerOptions{}).reserve()
 	t.Run("timeout", func(t *testing.T) {
 		c := n.create("sleep", 128)
 		begin := time.Now()
@@ -152,7 +153,7 @@ func TestStartsThatFail(t *testing.T) {
 	fns = append(fns, fns[0], fns[0])
 	fns[len(fns)-1].Name, fns[len(fns)-1].Command = "absent", []string{"no-such-program"}
 	fns[len(fns)-2].Name, fns[len(fns)-2].Command = "empty", nil
-	n := newBench(t, ManagerOptions{Node: NodeOptions{Functions: fns, StartLimit: 700 * time.Millisecond}}).reserve()
+	n := newCluster(t, ManagerOptions{Node: NodeOptions{Functions: fns, StartLimit: 700 * time.Millisecond}}).reserve()
 	for _, tt := range []struct {
 		claim, function string
 		code            codes.Code
@@ -178,7 +179,7 @@ func TestStartsThatFail(t *testing.T) {
 // function fails, and once silently, so that a stranger answers.
 func TestPortInUse(t *testing.T) {
 	flag := filepath.Join(t.TempDir(), "flag")
-	n := newBench(t, ManagerOptions{Node: NodeOptions{Functions: testFunctions("FLAG=" + flag)}}).reserve()
+	n := newCluster(t, ManagerOptions{Node: NodeOptions{Functions: testFunctions("FLAG=" + flag)}}).reserve()
 	if a := n.mustInvoke(n.create("clash", 256), "x"); a.body != "x" {
 		t.Errorf("after a clash the container answers %q", a.body)
 	}
@@ -201,7 +202,7 @@ func TestPortInUse(t *testing.T) {
 }
 
 func TestBadRequests(t *testing.T) {
-	b := newBench(t, ManagerOptions{})
+	b := newCluster(t, ManagerOptions{})
 	n := b.reserve()
 	c := n.create("echo", 128)
 	long := strings.Repeat("x", 100_000)

@@ -71,7 +71,7 @@ func startBelow(spec nodeSpec, out *os.File) (*os.File, int, error) {
 	args := append(spec.Self[:len(spec.Self):len(spec.Self)], roleNode)
 	pid, err := syscall.ForkExec(args[0], args, &syscall.ProcAttr{
 		Env:   os.Environ(),
-		Files: []uintptr{null.Fd(), 1, 2, ordersFD: r.Fd(), reportFD: out.Fd()},
+		Files: []uintptr{null.Fd(), 1, 2, ordersFD: r.Fd(), reportFD: out.Fd(), lockFD: lockFD},
 	})
 	r.Close()
 	null.Close()
