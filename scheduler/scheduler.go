@@ -107,7 +107,7 @@ func (s *Scheduler) load(p *prewarm.Planner) error {
 
 func (s *Scheduler) listen() (err error) {
 	if s.contract, err = net.Listen("tcp", s.opts.Listen); err != nil {
-		return fmt.Errorf("scheduler: its port: %w; choose another with --listen", err)
+		return fmt.Errorf("scheduler: its port: %w; choose another with --port", err)
 	}
 	s.grpc = grpc.NewServer()
 	s.Shell.Register(s.grpc)
@@ -164,6 +164,10 @@ func (s *Scheduler) AdminAddr() string {
 	return s.admin.Addr().String()
 }
 
+// ErrOrphaned as the cause of a context's end tells Run that the platform around it is gone: nobody waits for the
+// calls that run, and there is nobody to give nodes back to.
+var ErrOrphaned = errors.New("the process that started this one is gone")
+
 // Run serves until ctx ends. Then it takes no more calls, waits for those that run, removes every container and
 // releases every node, saves what was learnt, and returns.
 func (s *Scheduler) Run(ctx context.Context) error {
@@ -171,8 +175,10 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	defer stop()
 	var wg sync.WaitGroup
 	failed := make(chan error, 2)
-	wg.Go(func() { _ = s.Shell.Run(inner) })      // returns nil only
-	wg.Go(func() { _ = s.Controller.Run(inner) }) // returns nil only
+	wg.Go(func() { _ = s.Shell.Run(inner) }) // returns nil only
+	planning, stopPlanning := context.WithCancel(inner)
+	planned := make(chan struct{})
+	wg.Go(func() { defer close(planned); _ = s.Controller.Run(planning) }) // returns nil only
 	wg.Go(func() { failed <- s.grpc.Serve(s.contract) })
 	if s.admin != nil {
 		wg.Go(func() {
@@ -187,20 +193,29 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	err = errors.Join(err, s.end())
+	stopPlanning() // who plans would have nodes kept and containers started while they are given back
+	<-planned
+	err = errors.Join(err, s.end(errors.Is(context.Cause(ctx), ErrOrphaned)))
 	stop()
 	wg.Wait()
 	return err
 }
 
-// end gives back what is held, while returns are still taken.
-func (s *Scheduler) end() error {
+// leave is what clients that watch the health get to leave by themselves; no call runs then any more.
+const leave = 300 * time.Millisecond
+
+// end gives back what is held, while returns are still taken. An orphan only saves what it learnt.
+func (s *Scheduler) end(orphan bool) (err error) {
 	s.closing.Store(true)
 	s.health.Shutdown()
-	ctx, cancel := context.WithTimeout(context.Background(), s.opts.Drain)
-	defer cancel()
-	err := s.Shell.Shutdown(ctx)
+	if !orphan {
+		ctx, cancel := context.WithTimeout(context.Background(), s.opts.Drain)
+		defer cancel()
+		err = s.Shell.Shutdown(ctx)
+	}
+	impatient := time.AfterFunc(leave, s.grpc.Stop)
 	s.grpc.GracefulStop()
+	impatient.Stop()
 	if s.http != nil {
 		_ = s.http.Close() // readers of metrics may be cut off
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/forewarm/forewarm/cluster"
 )
@@ -84,7 +85,10 @@ func Open(path string, o Options) (*State, Found, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	_, statErr := os.Stat(path)
+	info, statErr := os.Stat(path)
+	if statErr == nil && !info.Mode().IsRegular() { // a folder, say: not for us to move
+		return nil, Found{}, fmt.Errorf("store: state file %s is no file; give the path of one, which need not exist", path)
+	}
 	db, found, err := openSound(path)
 	if err != nil {
 		var use *InUseError
@@ -118,6 +122,9 @@ func openSound(path string) (db *bolt.DB, found Found, err error) {
 			db = nil
 		}
 	}()
+	if err = whole(path); err != nil {
+		return nil, found, err
+	}
 	if db, err = open(path); err != nil {
 		return nil, found, err
 	}
@@ -131,6 +138,29 @@ func openSound(path string) (db *bolt.DB, found Found, err error) {
 		return errors.Join(readAll(tx.Bucket(nodeBucket), &found.Nodes), readAll(tx.Bucket(containerBucket), &found.Containers))
 	})
 	return db, found, err
+}
+
+// whole looks whether a file was cut off. Bbolt maps it into memory, where a missing page is no error that could be
+// returned but the end of the process. Opened for reading it looks at the head only.
+func whole(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() == 0 {
+		return nil // a new one
+	}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: time.Second, ReadOnly: true})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return &InUseError{path}
+	}
+	if err != nil {
+		return fmt.Errorf("store: state file %s cannot be opened: %w", path, err)
+	}
+	err = db.View(func(tx *bolt.Tx) error {
+		if want := tx.Size(); want > info.Size() {
+			return fmt.Errorf("store: state file %s is damaged: it has %d bytes of at least %d", path, info.Size(), want)
+		}
+		return nil
+	})
+	return errors.Join(err, db.Close())
 }
 
 // prepare makes the buckets of an empty file and checks the format of another one. Older formats are migrated

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/forewarm/forewarm/cluster/local"
+	"github.com/forewarm/forewarm/scheduler"
 )
 
 func main() {
@@ -21,10 +22,25 @@ func main() {
 	if code, ok := local.RunRole(ctx, os.Args[1:]); ok { // containers, nodes and their watchdogs are this program, too
 		os.Exit(code)
 	}
-	if err := root().ExecuteContext(local.Tied(ctx)); err != nil {
+	if err := root().ExecuteContext(tied(ctx)); err != nil {
 		fmt.Fprintln(os.Stderr, "forewarm:", err)
 		os.Exit(1)
 	}
+}
+
+// tied is local.Tied with a cause that tells a starter's death from a signal: after it nobody is there to finish
+// anything for.
+func tied(ctx context.Context) context.Context {
+	tie := local.Tied(ctx)
+	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	context.AfterFunc(tie, func() {
+		if ctx.Err() == nil {
+			cancel(scheduler.ErrOrphaned)
+			return
+		}
+		cancel(context.Cause(ctx))
+	})
+	return out
 }
 
 func root() *cobra.Command {

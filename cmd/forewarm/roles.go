@@ -10,14 +10,17 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
 
 	"github.com/forewarm/forewarm/catalog"
 	"github.com/forewarm/forewarm/cluster"
 	"github.com/forewarm/forewarm/cluster/local"
 	"github.com/forewarm/forewarm/gateway"
+	"github.com/forewarm/forewarm/scheduler"
 )
 
 // clusterFlags are shared by manager and up.
@@ -32,6 +35,21 @@ func (f *clusterFlags) add(c *cobra.Command) {
 	c.Flags().IntVar(&f.cap, "node-cap", 20, "nodes that there will ever be")
 	c.Flags().DurationVar(&f.refill, "refill", 30*time.Second, "until a reservation makes a further node available, and a released one is usable again")
 	c.Flags().Int64Var(&f.memory, "node-memory", 4096, "memory of a node, MiB; three quarters of it are sold")
+}
+
+// check refuses what would otherwise stand for a default, or come to light in a child's log.
+func (f *clusterFlags) check() error {
+	switch {
+	case f.nodes < 1:
+		return fmt.Errorf("--nodes %d: want at least 1", f.nodes)
+	case f.cap < f.nodes:
+		return fmt.Errorf("--node-cap %d: want at least --nodes, which is %d", f.cap, f.nodes)
+	case f.refill <= 0:
+		return fmt.Errorf("--refill %v: want a positive duration, such as 30s", f.refill)
+	case f.memory < 1:
+		return fmt.Errorf("--node-memory %d: want MiB, such as 4096", f.memory)
+	}
+	return nil
 }
 
 func (f *clusterFlags) args() []string {
@@ -56,6 +74,9 @@ func managerCommand() *cobra.Command {
 		Short: "Run a resource manager whose nodes are processes on this machine",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
 			log, err := l.logger("manager")
 			if err != nil {
 				return err
@@ -109,7 +130,7 @@ func nodeCommand() *cobra.Command {
 
 func gatewayCommand() *cobra.Command {
 	var l logFlags
-	var listen, scheduler, functionsFile string
+	var listen, schedulerAddr, functionsFile string
 	var httpPort, port int
 	c := &cobra.Command{
 		Use:   "gateway",
@@ -124,7 +145,7 @@ func gatewayCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			g, err := gateway.New(gateway.Options{Scheduler: scheduler, Catalog: functions, Log: log})
+			g, err := gateway.New(gateway.Options{Scheduler: schedulerAddr, Catalog: functions, Log: log})
 			if err != nil {
 				return err
 			}
@@ -136,9 +157,27 @@ func gatewayCommand() *cobra.Command {
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1", "address to listen on")
 	c.Flags().IntVar(&httpPort, "http-port", 8080, "of HTTP: /function/NAME")
 	c.Flags().IntVar(&port, "port", 10500, "of the contract's APIServer")
-	c.Flags().StringVar(&scheduler, "scheduler", "127.0.0.1:10600", "host:port of the scheduler")
+	c.Flags().StringVar(&schedulerAddr, "scheduler", "127.0.0.1:10600", "host:port of the scheduler")
 	c.Flags().StringVar(&functionsFile, "functions", "", "functions.yaml with what may be called; without it, the built-in samples")
 	return c
+}
+
+// finishCalls is how long running calls get when the gateway stops.
+const finishCalls = 30 * time.Second
+
+// streamsUntil ends streams with ctx. On the contract's port they are watches of the health and reflection, which
+// would not end by themselves and keep the server from stopping; a call of a function is no stream there.
+func streamsUntil(ctx context.Context) grpc.StreamServerInterceptor {
+	return func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+		done := make(chan error, 1)
+		go func() { done <- handle(srv, stream) }()
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return status.Error(codes.Unavailable, "the gateway is stopping") // which ends the handler's stream, too
+		}
+	}
 }
 
 // runGateway serves both ports until ctx ends; calls that run are finished first.
@@ -153,7 +192,7 @@ func runGateway(ctx context.Context, g *gateway.Server, httpAddr, contractAddr s
 		return fmt.Errorf("gateway: its contract port: %w; choose another with --port", err)
 	}
 	hs := &http.Server{Handler: g.HTTP(), ReadHeaderTimeout: 10 * time.Second}
-	gs := grpc.NewServer(g.ServerOptions()...)
+	gs := grpc.NewServer(append(g.ServerOptions(), grpc.StreamInterceptor(streamsUntil(ctx)))...)
 	g.Register(gs)
 	healthv1.RegisterHealthServer(gs, health.NewServer())
 	reflection.Register(gs)
@@ -164,10 +203,14 @@ func runGateway(ctx context.Context, g *gateway.Server, httpAddr, contractAddr s
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	if errors.Is(context.Cause(ctx), scheduler.ErrOrphaned) {
+		return err // there is nobody to finish calls for, nor to return containers to
+	}
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishCalls)
 	defer cancel()
+	defer context.AfterFunc(finish, gs.Stop)()
 	if e := hs.Shutdown(finish); e != nil {
-		err = errors.Join(err, fmt.Errorf("gateway: calls still ran after 30 s: %w", e))
+		err = errors.Join(err, fmt.Errorf("gateway: calls still ran after %v: %w", finishCalls, e))
 	}
 	gs.GracefulStop()
 	g.Close()

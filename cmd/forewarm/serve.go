@@ -40,6 +40,24 @@ func (f *schedulerFlags) add(c *cobra.Command) {
 	c.Flags().IntVar(&f.maxLine, "max-line", 10_000, "calls of one function that may wait")
 }
 
+// check refuses what would otherwise stand for a default, or come to light in a child's log.
+func (f *schedulerFlags) check() error {
+	if _, err := prewarm.ParsePolicy(f.policy); err != nil {
+		return fmt.Errorf("--policy: %w", err)
+	}
+	for name, d := range map[string]time.Duration{"kappa": f.kappa, "drain": f.drain, "max-wait": f.maxWait} {
+		if d <= 0 {
+			return fmt.Errorf("--%s %v: want a positive duration, such as 30s", name, d)
+		}
+	}
+	for name, n := range map[string]int{"max-nodes": f.maxNodes, "max-line": f.maxLine} {
+		if n < 1 {
+			return fmt.Errorf("--%s %d: want at least 1", name, n)
+		}
+	}
+	return nil
+}
+
 // args repeats the flags for a child process.
 func (f *schedulerFlags) args() []string {
 	return []string{"--policy", f.policy, "--kappa", f.kappa.String(), "--max-nodes", fmt.Sprint(f.maxNodes), "--state", f.state,
@@ -58,6 +76,9 @@ func serveCommand() *cobra.Command {
 and listens on SERVICE_PORT, or 10600. The manager may come up later, go away, and come back.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
 			if manager == "" {
 				manager = os.Getenv("RESOURCE_MANAGER_ENDPOINT")
 			}
@@ -102,6 +123,7 @@ and listens on SERVICE_PORT, or 10600. The manager may come up later, go away, a
 				return err
 			}
 			logs.Shell = s.Shell
+			log.Info("nodes come from a resource manager", "manager", manager)
 			return s.Run(c.Context())
 		},
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -59,9 +60,17 @@ type role struct {
 	release func()
 	ended   chan struct{}
 	err     error
+
+	patience time.Duration // how long it may take to end
 }
 
 func (u *up) run(ctx context.Context) error {
+	if err := errors.Join(u.sched.check(), u.cluster.check()); err != nil {
+		return err
+	}
+	if _, err := u.log.logger("up"); err != nil {
+		return err
+	}
 	c, err := functions(u.functions)
 	if err != nil {
 		return err
@@ -82,9 +91,9 @@ func (u *up) run(ctx context.Context) error {
 		append(append([]string{"serve", "--port", fmt.Sprint(u.scheduler), "--manager", hostPort("127.0.0.1", u.manager)}, u.sched.args()...), logs...),
 		append([]string{"gateway", "--listen", u.listen, "--http-port", fmt.Sprint(u.http), "--port", fmt.Sprint(u.contract), "--scheduler", hostPort("127.0.0.1", u.scheduler)}, logs...),
 	} {
-		r, err := startRole(args)
+		r, err := startRole(args, u.sched.drain)
 		if err != nil {
-			return errors.Join(err, endRoles(roles))
+			return errors.Join(err, endRoles(roles, true))
 		}
 		roles = append(roles, r)
 	}
@@ -92,33 +101,41 @@ func (u *up) run(ctx context.Context) error {
 		u.greet(c)
 	}
 	failed := firstToEnd(ctx, roles)
-	return errors.Join(failed, endRoles(roles))
+	return errors.Join(failed, endRoles(roles, failed != nil))
 }
 
 // portsFree says at once which port is in use, rather than have a child say it later.
 func (u *up) portsFree() error {
-	for flag, addr := range map[string]string{"http-port": hostPort(u.listen, u.http), "gateway-port": hostPort(u.listen, u.contract),
-		"scheduler-port": hostPort("127.0.0.1", u.scheduler), "manager-port": hostPort("127.0.0.1", u.manager), "admin": u.sched.admin} {
-		l, err := net.Listen("tcp", addr)
+	for _, p := range []struct{ flag, addr string }{
+		{"http-port", hostPort(u.listen, u.http)}, {"gateway-port", hostPort(u.listen, u.contract)},
+		{"scheduler-port", hostPort("127.0.0.1", u.scheduler)}, {"manager-port", hostPort("127.0.0.1", u.manager)}, {"admin", u.sched.admin},
+	} {
+		l, err := net.Listen("tcp", p.addr)
 		if err != nil {
-			return fmt.Errorf("up: %w; choose another with --%s", err, flag)
+			return fmt.Errorf("up: %w; choose another with --%s", err, p.flag)
 		}
-		l.Close()
+		defer l.Close() // only at the end, so that two roles with the same port are noticed
 	}
 	return nil
 }
 
-func startRole(args []string) (*role, error) {
+// startRole starts a role, which may take a little longer to end than its calls get.
+func startRole(args []string, drain time.Duration) (*role, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	r := &role{name: args[0], cmd: exec.Command(self, args...), ended: make(chan struct{})}
+	r := &role{name: args[0], cmd: exec.Command(self, args...), ended: make(chan struct{}), patience: max(drain, finishCalls) + 15*time.Second}
+	if r.name == "serve" {
+		r.name = "scheduler"
+	}
 	r.cmd.Stdout, r.cmd.Stderr = os.Stdout, os.Stderr
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal's interrupt is for us: we end the roles in order
-	if r.release, err = local.Tie(r.cmd); err != nil {
+	release, err := local.Tie(r.cmd)
+	if err != nil {
 		return nil, err
 	}
+	r.release = sync.OnceFunc(release)
 	if err := r.cmd.Start(); err != nil {
 		r.release()
 		return nil, fmt.Errorf("up: %s: %w", r.name, err)
@@ -149,43 +166,69 @@ func firstToEnd(ctx context.Context, roles []*role) error {
 }
 
 // endRoles ends the roles from the last to the first: the gateway finishes its calls, the scheduler gives its nodes
-// back, the manager goes.
-func endRoles(roles []*role) error {
-	for i := len(roles) - 1; i >= 0; i-- {
-		r := roles[i]
-		_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+// back, the manager goes. Where one of them is missing that does not work out, and they are only told that they are
+// alone.
+func endRoles(roles []*role, broken bool) (err error) {
+	for _, r := range slices.Backward(roles) {
+		if broken {
+			r.release()
+		} else {
+			_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		}
 		select {
 		case <-r.ended:
-		case <-time.After(45 * time.Second):
+		case <-time.After(r.patience):
 			_ = r.cmd.Process.Kill()
 			<-r.ended
-			return fmt.Errorf("up: the %s did not end within 45 s and was killed", r.name)
+			err = errors.Join(err, fmt.Errorf("up: the %s did not end within %v and was killed", r.name, r.patience))
+		}
+	}
+	return err
+}
+
+// waitReady waits until all roles answer. It fails when one ends instead.
+func (u *up) waitReady(ctx context.Context, roles []*role) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	for !u.answers(ctx) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+		for _, r := range roles {
+			select {
+			case <-r.ended:
+				return fmt.Errorf("up: the %s ended", r.name)
+			default:
+			}
 		}
 	}
 	return nil
 }
 
-// waitReady waits until the gateway answers.
-func (u *up) waitReady(ctx context.Context, roles []*role) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+hostPort(u.listen, u.http)+"/functions", nil)
+// answers says whether the gateway, the scheduler and the manager listen.
+func (u *up) answers(ctx context.Context) bool {
+	for _, url := range []string{"http://" + hostPort(u.listen, u.http) + "/functions", "http://" + u.sched.admin + "/readyz"} {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
-			return err
+			return false
 		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			resp.Body.Close()
-			return nil
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-roles[len(roles)-1].ended:
-			return errors.New("ended")
-		case <-time.After(20 * time.Millisecond):
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return false
 		}
 	}
+	conn, err := net.Dial("tcp", hostPort("127.0.0.1", u.manager))
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 func (u *up) greet(c *catalog.Catalog) {

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -78,7 +79,16 @@ func (s *Shell) stopContainer(ctx context.Context, o dispatcher.Order) {
 	s.do(func(now time.Duration, fx *dispatcher.Effects) { s.told(s.core.Stopped(now, o.ID, fx)) })
 }
 
+// slowManager is after how long it is said that the manager does not answer.
+const slowManager = 3 * time.Second
+
 func (s *Shell) reserveNode(ctx context.Context, o dispatcher.Order) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.asking, cancel)()
+	defer time.AfterFunc(slowManager, func() {
+		s.quiet.warn(s.log, "silence", "the resource manager has not answered a reservation yet; check that it runs and that its address is right", "for", slowManager)
+	}).Stop()
 	n, err := s.opts.Driver.ReserveNode(ctx, requestID("reserve", o.ID), o.Account)
 	if s.base.Err() != nil {
 		if err == nil {
@@ -112,6 +122,27 @@ func (s *Shell) holds(id string) bool {
 		}
 	}
 	return false
+}
+
+// releaseRest releases nodes that are held when the time is up: nobody would do it later, and they go on costing.
+func (s *Shell) releaseRest() error {
+	nodes := s.core.Cluster(s.Now()).Nodes
+	errs := make([]error, len(nodes))
+	ctx, cancel := context.WithTimeout(context.Background(), lastAnswer)
+	defer cancel()
+	var wg sync.WaitGroup
+	for i, n := range nodes {
+		wg.Go(func() {
+			if err := s.opts.Driver.ReleaseNode(ctx, "rest-"+n.Node.ID, &n.Node); !errors.Is(err, cluster.ErrNodeLost) {
+				errs[i] = err
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("serve: of %d nodes that were still in use at the end some could not be released: %w", len(nodes), err)
+	}
+	return fmt.Errorf("serve: %d nodes were still in use at the end and were released", len(nodes))
 }
 
 // giveBack releases a node that never made it into the books.

@@ -57,6 +57,8 @@ type Shell struct {
 	tickAt atomic.Int64  // when the tick loop wakes next, time since start
 	base   context.Context
 	end    context.CancelFunc
+	asking context.Context // ends when reservations that the manager has not answered are given up
+	giveUp context.CancelFunc
 	orders sync.WaitGroup
 	quiet  quieter
 }
@@ -94,6 +96,7 @@ func New(o Options) (*Shell, error) {
 	s := &Shell{core: core, opts: o, log: o.Log, start: time.Now(), records: newRecords(o.Records),
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 	s.base, s.end = context.WithCancel(context.Background())
+	s.asking, s.giveUp = context.WithCancel(s.base)
 	s.waiters.New = func() any { return &waiter{ch: make(chan dispatcher.Grant, 1)} }
 	s.effects.New = func() any { return new(dispatcher.Effects) }
 	return s, nil
@@ -207,6 +210,10 @@ func (s *Shell) Acquire(ctx context.Context, r dispatcher.Request) (dispatcher.L
 	select {
 	case g := <-w.ch:
 		s.waiters.Put(w)
+		if ctx.Err() != nil { // both came at once
+			s.refuse(g, r.ID)
+			return dispatcher.Lease{}, ctx.Err()
+		}
 		return g.Lease, g.Err
 	case <-ctx.Done():
 		return s.abandon(ctx, w, ticket, r.ID)
@@ -232,15 +239,19 @@ func (s *Shell) abandon(ctx context.Context, w *waiter, t dispatcher.Ticket, id 
 	var cancelled bool
 	s.do(func(now time.Duration, fx *dispatcher.Effects) { cancelled = s.core.Cancel(now, t, fx) })
 	if !cancelled {
-		g := <-w.ch
-		if g.Err == nil && !g.Shared {
-			s.do(func(now time.Duration, fx *dispatcher.Effects) {
-				_ = s.core.Return(now, dispatcher.Returned{RequestID: id, ContainerID: g.Lease.ContainerID}, fx) // it may have expired
-			})
-		}
+		s.refuse(<-w.ch, id)
 	}
 	s.waiters.Put(w)
 	return dispatcher.Lease{}, ctx.Err()
+}
+
+// refuse returns a grant that nobody is there for.
+func (s *Shell) refuse(g dispatcher.Grant, id string) {
+	if g.Err == nil && !g.Shared {
+		s.do(func(now time.Duration, fx *dispatcher.Effects) {
+			_ = s.core.Return(now, dispatcher.Returned{RequestID: id, ContainerID: g.Lease.ContainerID}, fx) // it may have expired
+		})
+	}
 }
 
 // Return ends a lease.
@@ -270,17 +281,20 @@ func (s *Shell) SetNodes(t dispatcher.NodeTarget) (err error) {
 	return err
 }
 
-// Shutdown takes no more calls, lets those that run finish, removes every container and releases every node, or
-// gives up when ctx ends and says what is left. Run must still be running.
+// lastAnswer is what a manager gets at the end to answer reservations in, so that their nodes can be given back.
+const lastAnswer = 5 * time.Second
+
+// Shutdown takes no more calls, lets those that run finish, removes every container and releases every node. When
+// ctx ends it releases those that are left, whatever runs on them, and says so. Run must still be running.
 func (s *Shell) Shutdown(ctx context.Context) error {
 	s.do(s.core.Shutdown)
+	defer time.AfterFunc(lastAnswer, s.giveUp).Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !s.core.Empty() {
 		select {
 		case <-ctx.Done():
-			i := s.core.Cluster(s.Now())
-			return fmt.Errorf("serve: %d nodes could not be given back in time: %w", len(i.Nodes), ctx.Err())
+			return s.releaseRest()
 		case <-tick.C:
 			s.do(func(now time.Duration, fx *dispatcher.Effects) { s.core.Tick(now, fx) })
 		}

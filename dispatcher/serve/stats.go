@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -33,6 +34,8 @@ func (s *Shell) pollStats(ctx context.Context) {
 			switch {
 			case ctx.Err() != nil:
 				return
+			case r.err != nil && !silent(r.err):
+				failed[id] = 0 // it lives, whatever it said
 			case r.err != nil:
 				if failed[id]++; failed[id] == lostAfter {
 					s.lose(id, r.node.Node.ID, r.err)
@@ -45,6 +48,11 @@ func (s *Shell) pollStats(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// silent tells a node that does not answer from one that answers with an error, or with what cannot be true.
+func silent(err error) bool {
+	return errors.Is(err, cluster.ErrNodeLost) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // lose takes a node off the books; it may be gone already.
