@@ -40,7 +40,9 @@ var mayImport = map[string][]string{
 
 // pure are the packages, or single files, that decide: no clock, no wire, no log, no chance of their own.
 var pure = []string{"forecast", "forecast/dist", "forecast/gap", "cluster", "cluster/model", "dispatcher", "sim",
-	"prewarm/planner.go", "prewarm/nodes.go", "prewarm/policy.go", "prewarm/save.go", "prewarm/view.go", "prewarm/options.go", "prewarm/decisions.go"}
+	"prewarm/planner.go", "prewarm/nodes.go", "prewarm/policy.go", "prewarm/save.go", "prewarm/view.go", "prewarm/options.go", "prewarm/decisions.go",
+	"prewarm/account.go", "prewarm/book.go", "prewarm/bounds.go", "prewarm/due.go", "prewarm/history.go", "prewarm/mode.go",
+	"prewarm/plan.go", "prewarm/prices.go", "prewarm/reactive.go", "prewarm/tenant.go", "calendar"}
 
 // forbidden in pure code: imports by prefix, and calls of package time and of global randomness.
 var (

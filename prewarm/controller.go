@@ -21,11 +21,13 @@ type scheduler interface {
 type Controller struct {
 	sched scheduler
 	hurry <-chan struct{}
+	kick  chan struct{} // a change was made; holds one
 	log   *slog.Logger
 
 	mu      sync.Mutex // guards planner: rounds and readers take turns
 	planner *Planner
 	last    Round
+	began   time.Time // wall time of the start of the run, as the machine's clock has it; the loop's own
 }
 
 // Round tells how the last round went.
@@ -46,7 +48,7 @@ func NewController(p *Planner, s scheduler, hurry <-chan struct{}, log *slog.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Controller{sched: s, hurry: hurry, log: log, planner: p}
+	return &Controller{sched: s, hurry: hurry, kick: make(chan struct{}, 1), log: log, planner: p}
 }
 
 // Run goes round until ctx ends.
@@ -62,15 +64,38 @@ func (c *Controller) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		case <-c.hurry:
+		case <-c.kick:
 		}
 		now := c.sched.News(&news)
 		began := time.Now()
+		c.followClock(began, now)
 		next := c.plan(now, &news, &out)
 		c.apply(&out)
 		c.note(now, time.Since(began), now-due, &news, &out)
 		due = next
 		timer.Reset(max(0, next-now-time.Since(began)))
 	}
+}
+
+// clockStep is by how much the machine's clock may drift from the run's before calendars follow it.
+const clockStep = time.Second
+
+// followClock corrects the planner's epoch when the machine's clock was set, or stood still, since the last round.
+func (c *Controller) followClock(wall time.Time, now time.Duration) {
+	began := wall.Round(0).Add(-now) // Round strips the monotonic reading, which knows nothing of steps
+	if c.began.IsZero() {
+		c.began = began
+		return
+	}
+	step := began.Sub(c.began)
+	if step.Abs() < clockStep {
+		return
+	}
+	c.began = began
+	c.mu.Lock()
+	c.planner.SetEpoch(c.planner.Epoch().Add(step))
+	c.mu.Unlock()
+	c.log.Warn("clock was set; calendars follow it", "by", step)
 }
 
 func (c *Controller) plan(now time.Duration, news *dispatcher.News, out *Decisions) time.Duration {
@@ -107,6 +132,18 @@ func (c *Controller) Last() Round {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.last
+}
+
+// Change calls change with the planner, between rounds, and has a round follow at once.
+func (c *Controller) Change(change func(*Planner) error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := change(c.planner)
+	select {
+	case c.kick <- struct{}{}:
+	default: // one is due already
+	}
+	return err
 }
 
 // View calls read with the planner, between rounds.

@@ -7,5 +7,10 @@
 // container-time. The Controller is the loop around it that keeps rounds and
 // due instants.
 //
+// People have the last word: floors, ceilings, pauses and calendars (Bounds) bound
+// what is forecast, and the Mode says whether forecasts decide at all. An Account
+// holds against each function's forecasts what a plain keep-alive would have cost
+// for the same calls; where they lose, the keep-alive takes over for a while.
+//
 // The planner never says which container, or where: that is the dispatcher's.
 package prewarm

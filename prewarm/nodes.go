@@ -13,10 +13,10 @@ import (
 // the measured time that a reservation takes. A damped trend of the demand at that horizon adds what a ramp will
 // need and no law has seen.
 //
-// Kappa is the same number as for containers: a node holds NodeMemory/m containers of m bytes, each of which
-// may miss, and a node-second is as many container-seconds.
+// Kappa is the same number as for containers where nodes have no price of their own: a node holds NodeMemory/m
+// containers of m bytes, each of which may miss, and a node-second is as many container-seconds.
 type nodePlan struct {
-	opts   Options
+	kappa  time.Duration // price of having one node too few, in idle seconds of a node
 	levels *gap.Levels
 	trend  *forecast.Holt // of demand in MiB, taken as a rate per second
 	need   int            // nodes that the demand takes now
@@ -35,7 +35,7 @@ func newNodePlan(o Options) (nodePlan, error) {
 		return nodePlan{}, err
 	}
 	trend, err := forecast.NewHolt(forecast.HoltOptions{})
-	return nodePlan{opts: o, levels: levels, trend: trend, next: gap.Never}, err
+	return nodePlan{kappa: o.Kappa, levels: levels, trend: trend, next: gap.Never}, err
 }
 
 // Bounds of the horizon at which nodes are planned.
@@ -50,12 +50,12 @@ func (p *nodePlan) advance(now time.Duration, n *dispatcher.NodeNews, out *Decis
 		return
 	}
 	p.observe(now, n)
-	w := p.levels.Wanted(now, gap.Price{Kappa: p.opts.Kappa, Start: p.lead, Lead: p.lead})
+	w := p.levels.Wanted(now, gap.Price{Kappa: p.kappa, Start: p.lead, Lead: p.lead})
 	p.next = w.Next
 	t := dispatcher.NodeTarget{Want: w.Busy + w.Idle, Why: dispatcher.Reason{
 		Cause: dispatcher.CauseForecast, Model: dispatcher.ModelGap, Level: int32(w.Why.Level), Gaps: int32(w.Why.Gaps),
 		Idle: w.Why.Idle, Expect: w.Why.Expect, Prob: w.Why.Prob, Hold: w.Why.Hold, Drop: w.Why.Drop,
-		Lead: p.lead, Kappa: p.opts.Kappa, Memory: p.demand, Horizon: p.lead,
+		Lead: p.lead, Kappa: p.kappa, Memory: p.demand, Horizon: p.lead,
 	}}
 	p.ahead = p.trend.Forecast(p.lead).Mean()
 	if ramp := nodesFor(int64(p.ahead*(1<<20)), n.Memory); ramp > t.Want && p.need > 0 {

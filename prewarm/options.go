@@ -17,6 +17,12 @@ type Options struct {
 	RoundMax time.Duration    // between them while nothing does. Default 800 ms
 	MaxItems int              // schedules worked out in one round; the rest is carried on. Default 20,000
 	Gap      gap.Options
+
+	Epoch      time.Time // wall time at which now was 0; only calendars need it
+	Mode       Mode      // what forecasts may do. Default on
+	Prices     Prices    // in place of Kappa
+	TargetCold float64   // wanted share of cold calls, in (0,1): kappa is learnt per account, from Kappa on. 0: it is not
+	NoFallback bool      // forecasts decide for functions, too, for which they cost more than the reactive policy
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -42,6 +48,14 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("prewarm: the shortest round, %v, is longer than the longest, %v", o.RoundMin, o.RoundMax)
 	case o.Policy > dispatcher.ModelPGMix:
 		return o, fmt.Errorf("prewarm: policy %d does not exist", o.Policy)
+	case int(o.Mode) >= len(modeNames):
+		return o, fmt.Errorf("prewarm: mode %d does not exist", o.Mode)
+	case !(o.TargetCold >= 0 && o.TargetCold < 1):
+		return o, fmt.Errorf("prewarm: target cold share %v is outside (0,1)", o.TargetCold)
+	}
+	o.Epoch = o.Epoch.Round(0) // without a monotonic reading, which calendars must not mix in
+	if err := o.Prices.check(); err != nil {
+		return o, err
 	}
 	return o, o.Gap.Check()
 }

@@ -1,7 +1,6 @@
 package prewarm
 
 import (
-	"container/heap"
 	"time"
 
 	"github.com/forewarm/forewarm/dispatcher"
@@ -11,41 +10,22 @@ import (
 
 // Planner turns news into levels and a node target. It is not safe for concurrent use.
 type Planner struct {
-	opts    Options
-	plans   []*plan // by dispatcher.FnID; nil where nothing is known
-	due     dueHeap
-	pending []*plan // functions to be worked out, left over from the last round
-	nodes   nodePlan
-	round   time.Duration // length of the present round
-	readAt  time.Duration // when the news was last read
-	saved   map[key]saved // loaded, and not called since
-	Unread  uint64        // states that were loaded and could not be read
-	Carried uint64        // schedules that were left over for a later round, in all
-}
-
-type key struct{ account, name string }
-
-// plan is what the planner knows of one function.
-type plan struct {
-	fn        dispatcher.FnID
-	key       key
-	policy    policy
-	rate      *forecast.PGMix // for people, and for other systems' replicas
-	arrived   int             // since rate was fed
-	fed       time.Duration
-	price     price
-	busy      int
-	last      time.Duration   // of the events replayed
-	leaving   []time.Duration // guessed virtual departures of calls that wait, soonest first
-	guessed   int             // calls with a guess that have not left yet
-	seq       uint64
-	want      int // as last said
-	verdict   verdict
-	decidedAt time.Duration // when verdict was given
-	dueAt     time.Duration
-	queued    bool // in pending
-	said      bool
-	saidSeq   uint64
+	opts      Options
+	plans     []*plan       // by dispatcher.FnID; nil where nothing is known
+	known     map[key]*plan // the same, and those that only a history tells of
+	limits    map[key]*limits
+	tenants   map[string]*tenant // by account; empty unless kappa is learnt
+	logKappas float64            // sum over tenants
+	sizes     int64              // bytes, sum over the functions whose memory is known
+	sized     int64              // how many those are
+	due       dueHeap
+	pending   []*plan // functions to be worked out, left over from the last round
+	nodes     nodePlan
+	round     time.Duration // length of the present round
+	readAt    time.Duration // when the news was last read
+	saved     map[key]saved // loaded, and not called since
+	Unread    uint64        // states that were loaded and could not be read
+	Carried   uint64        // schedules that were left over for a later round, in all
 }
 
 // New makes a Planner that knows nothing.
@@ -54,7 +34,7 @@ func New(o Options) (*Planner, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Planner{opts: o, round: o.RoundMin, saved: map[key]saved{}}
+	p := &Planner{opts: o, round: o.RoundMin, known: map[key]*plan{}, limits: map[key]*limits{}, tenants: map[string]*tenant{}, saved: map[key]saved{}}
 	p.nodes, err = newNodePlan(o)
 	return p, err
 }
@@ -69,8 +49,11 @@ func (p *Planner) Advance(now time.Duration, news *dispatcher.News, out *Decisio
 			moved = true
 		}
 	}
-	p.wakeDue(now)
+	for pl := p.due.pop(now); pl != nil; pl = p.due.pop(now) {
+		p.queue(pl)
+	}
 	changed := p.workOut(now, out)
+	p.nodes.kappa = p.nodeKappaOf(news.Nodes.Memory)
 	p.nodes.advance(now, &news.Nodes, out)
 	p.pace(now, moved || changed)
 	if len(p.pending) > 0 {
@@ -78,7 +61,7 @@ func (p *Planner) Advance(now time.Duration, news *dispatcher.News, out *Decisio
 	}
 	next = p.readAt + p.round
 	if len(p.due) > 0 {
-		next = min(next, p.due[0].at)
+		next = min(next, p.due[0].dueAt)
 	}
 	return max(min(next, p.nodes.next), now+time.Millisecond)
 }
@@ -93,33 +76,88 @@ func (p *Planner) pace(now time.Duration, moved bool) {
 	p.readAt = now
 }
 
-// learn replays one function's news.
+// learn replays one function's news. News without events tells that the function exists.
 func (p *Planner) learn(now time.Duration, n *dispatcher.FunctionNews) error {
-	pl, err := p.plan(n)
+	from := now
+	if len(n.Events) > 0 {
+		from = n.Events[0].At
+	}
+	pl, err := p.plan(n.Fn, key{n.Function.Account, n.Function.Name}, from)
 	if err != nil {
 		return err
 	}
+	p.sizeOf(pl, n.Function.Memory)
+	p.priceOf(pl, n.Start)
+	calls, missed := 0, 0
+	watched := p.watches(pl)
 	for _, e := range n.Events {
-		pl.replay(e)
+		pl.replay(e, watched)
+		switch e.Kind {
+		case dispatcher.Queued:
+			calls++
+			missed++
+		case dispatcher.Arrived:
+			calls++
+		}
 	}
+	pl.called = pl.called || len(n.Events) > 0
 	if n.Dropped > 0 {
 		pl.resync(now, n.Busy)
 	}
 	pl.seq = n.Seq
-	pl.price = p.priceOf(n)
+	p.observe(pl, calls, missed)
+	if n.ServiceMean > 0 {
+		pl.price.service = n.ServiceMean
+	}
 	p.queue(pl)
 	return nil
 }
 
-// plan finds or makes what is known of a function.
-func (p *Planner) plan(n *dispatcher.FunctionNews) (*plan, error) {
-	for int(n.Fn) >= len(p.plans) {
+// Declare tells that a function exists, and by which number: one that is in the configuration and has not been called
+// yet. Its floor, and what a history or a saved state says of it, then count as for any other. Memory is that of
+// cluster.Function; 0: not known. News of a function without events declares it too.
+func (p *Planner) Declare(now time.Duration, fn dispatcher.FnID, account, name string, memory int64) error {
+	pl, err := p.plan(fn, key{account, name}, now)
+	if err != nil {
+		return err
+	}
+	if !pl.called {
+		p.sizeOf(pl, memory)
+		p.priceOf(pl, dispatcher.Times{})
+	}
+	p.queue(pl)
+	return nil
+}
+
+// plan finds or makes what is known of a function that has a number.
+func (p *Planner) plan(fn dispatcher.FnID, k key, from time.Duration) (*plan, error) {
+	for int(fn) >= len(p.plans) {
 		p.plans = append(p.plans, nil)
 	}
-	if pl := p.plans[n.Fn]; pl != nil {
+	if pl := p.plans[fn]; pl != nil {
 		return pl, nil
 	}
-	pol, err := newPolicy(&p.opts)
+	pl := p.known[k]
+	if pl == nil {
+		var err error
+		if pl, err = p.newPlan(k, from); err != nil {
+			return nil, err
+		}
+		p.restore(pl)
+	} else if pl.declared { // it was removed, and is back under another number
+		p.due.set(pl, gap.Never)
+		pl.resync(from, 0)
+		p.plans[pl.fn] = nil
+		pl.seq, pl.said, pl.saidSeq = 0, false, 0
+	}
+	pl.fn, pl.declared = fn, true
+	p.plans[fn] = pl
+	return pl, nil
+}
+
+// newPlan makes an empty one, whose first event will be at from.
+func (p *Planner) newPlan(k key, from time.Duration) (*plan, error) {
+	pol, err := newPolicy(&p.opts, from)
 	if err != nil {
 		return nil, err
 	}
@@ -127,100 +165,16 @@ func (p *Planner) plan(n *dispatcher.FunctionNews) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	pl := &plan{fn: n.Fn, key: key{n.Function.Account, n.Function.Name}, policy: pol, rate: rate, dueAt: gap.Never}
-	if len(n.Events) > 0 {
-		pl.fed = n.Events[0].At
-	}
-	p.restore(pl)
-	p.plans[n.Fn] = pl
+	pl := &plan{key: k, policy: pol, rate: rate, fed: from, dueAt: gap.Never, limits: p.limits[k], tenant: p.tenant(k.account)}
+	p.priceOf(pl, dispatcher.Times{})
+	p.known[k] = pl
 	return pl, nil
-}
-
-// replay follows virtual occupancy, in which every call is served at once. When a call that waits will have been
-// served, had it not waited, is known only when it is gone; until then it counts for a mean service time.
-func (pl *plan) replay(e dispatcher.Event) {
-	pl.pass(e.At)
-	switch {
-	case e.Kind == dispatcher.Arrived:
-		pl.arrive(e.At)
-	case e.Kind == dispatcher.Queued:
-		pl.arrive(e.At)
-		if s := pl.price.service; s > 0 {
-			pl.guessed++
-			pl.leaving = append(pl.leaving, e.At+s)
-		}
-	case e.Wait > 0 && pl.guessed > 0:
-		pl.guessed-- // it has gone, or goes when its guess is up
-	default:
-		pl.depart(max(e.At-e.Wait, pl.last))
-	}
-}
-
-func (pl *plan) arrive(at time.Duration) {
-	pl.busy++
-	pl.arrived++
-	pl.last = max(pl.last, at)
-	pl.policy.arrive(at)
-}
-
-func (pl *plan) depart(at time.Duration) {
-	pl.busy = max(0, pl.busy-1)
-	pl.last = max(pl.last, at)
-	pl.policy.depart(at)
-}
-
-// pass lets those go whose guessed service is over by now.
-func (pl *plan) pass(now time.Duration) {
-	n := 0
-	for n < len(pl.leaving) && pl.leaving[n] <= now {
-		pl.depart(max(pl.leaving[n], pl.last))
-		n++
-	}
-	pl.leaving = append(pl.leaving[:0], pl.leaving[n:]...)
-}
-
-// resync brings the occupancy back to the truth after events were lost.
-func (pl *plan) resync(now time.Duration, busy int) {
-	pl.leaving, pl.guessed = pl.leaving[:0], 0
-	if g, ok := pl.policy.(*byGap); ok { // a gap that ran across lost events would teach a wrong law
-		g.levels.Reset(now, busy)
-		pl.busy = busy
-		return
-	}
-	for pl.busy < busy {
-		pl.arrive(now)
-	}
-	for pl.busy > busy {
-		pl.depart(now)
-	}
-}
-
-// priceOf puts together what holding, starting and missing cost for a function. The lead is the quantile
-// kappa/(kappa+L) of its start times: the newsvendor's, with an early container costing idle time and a late one kappa.
-func (p *Planner) priceOf(n *dispatcher.FunctionNews) price {
-	start, lead := p.opts.Start, p.opts.Start
-	if n.Start.N > 0 {
-		start = n.Start.P50
-		lead = max(start, n.Start.Quantile(p.opts.Kappa.Seconds()/(p.opts.Kappa+start).Seconds()))
-	}
-	return price{Price: gap.Price{Kappa: p.opts.Kappa, Start: start, Lead: lead}, service: n.ServiceMean}
 }
 
 func (p *Planner) queue(pl *plan) {
 	if !pl.queued {
 		pl.queued = true
 		p.pending = append(p.pending, pl)
-	}
-}
-
-// wakeDue queues the functions whose wanted level changes about now.
-func (p *Planner) wakeDue(now time.Duration) {
-	for len(p.due) > 0 && p.due[0].at <= now {
-		e := heap.Pop(&p.due).(dueEntry)
-		if e.pl.dueAt == e.at { // else it was superseded
-			e.pl.dueAt = gap.Never
-			p.queue(e.pl)
-		}
 	}
 }
 
@@ -240,45 +194,31 @@ func (p *Planner) workOut(now time.Duration, out *Decisions) (changed bool) {
 
 // decide works one function out and reports it if its level changed or it has been heard of.
 func (p *Planner) decide(now time.Duration, pl *plan, out *Decisions) (changed bool) {
-	pl.pass(now)
-	v := pl.policy.want(now, pl.price)
-	if len(pl.leaving) > 0 {
-		v.next = min(v.next, pl.leaving[0])
+	pl.pass(now, p.watches(pl))
+	v := pl.judge(now, p.opts.Mode, p.mayFall())
+	v.why.Cause, v.why.Kappa, v.why.Lead = dispatcher.CauseForecast, pl.price.Kappa, pl.price.Lead
+	if pl.limits != nil {
+		pl.limits.look(now, pl.price.Lead, p.opts.Epoch)
+		v.next = min(v.next, pl.limits.until)
 	}
-	v.why.Cause, v.why.Kappa, v.why.Lead = dispatcher.CauseForecast, p.opts.Kappa, pl.price.Lead
-	want := v.busy + v.idle
+	want := pl.limits.apply(v.busy+v.idle, &v)
+	v.why.Want = int32(want)
 	changed = want != pl.want || !pl.said
 	pl.verdict, pl.decidedAt = v, now
-	pl.feed(now)
+	if pl.arrived > 0 { // silence is taken in one step, when somebody asks
+		pl.feed(now)
+	}
 	if changed || pl.seq != pl.saidSeq {
 		out.Levels = append(out.Levels, dispatcher.Level{Fn: pl.fn, Want: want, Seen: pl.seq, Worth: v.worth, Why: v.why})
 		pl.want, pl.said, pl.saidSeq = want, true, pl.seq
 	}
-	if v.next < pl.dueAt {
-		pl.dueAt = max(v.next, now+time.Millisecond)
-		heap.Push(&p.due, dueEntry{pl.dueAt, pl})
+	if v.next != gap.Never {
+		v.next = max(v.next, now+time.Millisecond)
 	}
+	p.due.set(pl, v.next)
 	return changed
 }
 
-// dueHeap holds the instants at which a function's wanted level changes by time alone.
-type dueHeap []dueEntry
-
-type dueEntry struct {
-	at time.Duration
-	pl *plan
-}
-
-func (h dueHeap) Len() int { return len(h) }
-func (h dueHeap) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].pl.fn < h[j].pl.fn
-}
-func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *dueHeap) Push(x any)   { *h = append(*h, x.(dueEntry)) }
-func (h *dueHeap) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	old[len(old)-1] = dueEntry{}
-	*h = old[:len(old)-1]
-	return e
-}
+// mayFall says whether a function whose forecasts lose is left to the keep-alive. A rate policy was chosen by name, to
+// see what it does.
+func (p *Planner) mayFall() bool { return p.opts.Policy == dispatcher.ModelGap && !p.opts.NoFallback }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/forewarm/forewarm/calendar"
 	"github.com/forewarm/forewarm/cluster"
 	"github.com/forewarm/forewarm/dispatcher"
 )
@@ -59,16 +60,41 @@ type happening struct {
 //	policy NAME | kappa D | start D | until D | quiet FN
 //	call FN at D service D [wait D]
 //	timer FN every D service D [batch N] [jitter D] [from D] [until D]
+//	chase FN after D service D [from D] [until D]        a call comes so long after the planner lets go of FN
+//	history FN every D service D [from D] [until D]      what it did before the run
+//	epoch TIME | prices COLD GIBSECOND | memory FN MIB
+//	declare FN [at D]                                    it exists, and was not called yet
+//	bounds FN [min N] [max N] [paused yes] [at D]        replaces its bounds and windows
+//	window FN cron M_H_D_M_W for D [min N] [max N] [zone Z]   one more, with the next bounds of FN
+//	mode NAME [at D]
+//	account [FN]                                         ends the plan with its account
 type trace struct {
-	opts   Options
-	start  time.Duration
-	until  time.Duration
-	events []happening
-	rng    *rand.Rand
+	opts    Options
+	start   time.Duration
+	until   time.Duration
+	events  []happening
+	changes []change
+	windows map[string][]calendar.Window
+	memory  map[string]int64
+	account string
+	chase   *chase
+	rng     *rand.Rand
+}
+
+// chase is a caller who waits until nothing is held.
+type chase struct {
+	fn                          string
+	after, service, from, until time.Duration
+}
+
+// change is something that people do to the planner.
+type change struct {
+	at time.Duration
+	do func(*player) error
 }
 
 func parseTrace(t *testing.T, text string) *trace {
-	tr := &trace{until: time.Minute, start: time.Second, rng: rand.New(rand.NewPCG(1, 2))}
+	tr := &trace{until: time.Minute, start: time.Second, windows: map[string][]calendar.Window{}, memory: map[string]int64{}, rng: rand.New(rand.NewPCG(1, 2))}
 	sc := bufio.NewScanner(strings.NewReader(text))
 	for sc.Scan() {
 		w := strings.Fields(sc.Text())
@@ -82,6 +108,7 @@ func parseTrace(t *testing.T, text string) *trace {
 		tr.line(t, w, args)
 	}
 	sort.SliceStable(tr.events, func(i, j int) bool { return tr.events[i].at < tr.events[j].at })
+	sort.SliceStable(tr.changes, func(i, j int) bool { return tr.changes[i].at < tr.changes[j].at })
 	return tr
 }
 
@@ -122,6 +149,43 @@ func (tr *trace) line(t *testing.T, w []string, args map[string]string) {
 				tr.call(w[1], at+time.Duration(tr.rng.Float64()*float64(d(args["jitter"]))), d(args["service"]), 0)
 			}
 		}
+	case "chase":
+		tr.chase = &chase{w[1], d(args["after"]), d(args["service"]), d(args["from"]), d(args["until"])}
+	case "history":
+		var calls [][2]time.Duration
+		for at := d(args["from"]); at < d(args["until"]); at += d(args["every"]) {
+			calls = append(calls, [2]time.Duration{at, d(args["service"])})
+		}
+		tr.change(0, func(p *player) error {
+			_, err := p.planner.Learn("", w[1], func(yield func(at, service time.Duration) bool) {
+				for _, c := range calls {
+					if !yield(c[0], c[1]) {
+						return
+					}
+				}
+			})
+			return err
+		})
+	case "epoch":
+		tr.opts.Epoch, err = time.Parse(time.RFC3339, w[1])
+	case "prices":
+		_, err = fmt.Sscan(strings.Join(w[1:], " "), &tr.opts.Prices.Cold, &tr.opts.Prices.GiBSecond)
+	case "memory":
+		tr.memory[w[1]] = int64(atoi(t, w[2])) * cluster.MiB
+	case "declare":
+		tr.change(d(args["at"]), func(p *player) error { p.function(w[1]).told = true; return nil })
+	case "bounds":
+		b := Bounds{Min: atoi(t, args["min"]), Max: atoi(t, args["max"]), Paused: args["paused"] == "yes", Calendar: tr.windows[w[1]]}
+		tr.change(d(args["at"]), func(p *player) error { return p.planner.SetBounds("", w[1], b) })
+	case "window":
+		tr.windows[w[1]] = append(tr.windows[w[1]], calendar.Window{Cron: strings.ReplaceAll(args["cron"], "_", " "),
+			Duration: d(args["for"]), Min: atoi(t, args["min"]), Max: atoi(t, args["max"]), Zone: args["zone"]})
+	case "mode":
+		var m Mode
+		m, err = ParseMode(w[1])
+		tr.change(d(args["at"]), func(p *player) error { return p.planner.SetMode(m) })
+	case "account":
+		tr.account = w[1]
 	default:
 		t.Fatalf("unknown line %q", strings.Join(w, " "))
 	}
@@ -138,53 +202,136 @@ func (tr *trace) call(fn string, at, service, wait time.Duration) {
 	tr.events = append(tr.events, happening{at: at, fn: fn, kind: kind}, happening{at: at + wait + service, fn: fn, kind: dispatcher.Left, wait: wait})
 }
 
-// playTrace tells a planner of the trace as a dispatcher would, and writes down each change of what it wants.
-func playTrace(t *testing.T, text string) string {
-	tr := parseTrace(t, text)
-	p, err := New(tr.opts)
+func (tr *trace) change(at time.Duration, do func(*player) error) {
+	tr.changes = append(tr.changes, change{at, do})
+}
+
+// follow lets the chaser call.
+func (tr *trace) follow(fn string, now time.Duration, want int) {
+	if c := tr.chase; c != nil && c.fn == fn && want == 0 && now >= c.from && now < c.until {
+		tr.call(fn, now+c.after, c.service, 0)
+		sort.SliceStable(tr.events, func(i, j int) bool { return tr.events[i].at < tr.events[j].at })
+	}
+}
+
+func atoi(t *testing.T, s string) int {
+	if s == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(s)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return n
+}
+
+// player tells a planner of a trace as a dispatcher would.
+type player struct {
+	tr      *trace
+	planner *Planner
+	fns     map[string]*heard
+	names   []string
+}
+
+// heard is a function and what is not told yet.
+type heard struct {
+	dispatcher.FunctionNews
+	told bool // it is news even without events
+}
+
+func (p *player) function(name string) *heard {
+	f := p.fns[name]
+	if f == nil {
+		memory := p.tr.memory[name]
+		if memory == 0 {
+			memory = 128 * cluster.MiB
+		}
+		start := p.tr.start
+		f = &heard{FunctionNews: dispatcher.FunctionNews{Fn: dispatcher.FnID(len(p.fns)), Function: &cluster.Function{Name: name, Memory: memory},
+			Start: dispatcher.Times{N: 9, P10: start * 9 / 10, P50: start, P90: start * 11 / 10, P99: start * 12 / 10}, ServiceMean: 100 * time.Millisecond}}
+		p.fns[name] = f
+		p.names = append(p.names, name)
+	}
+	return f
+}
+
+func (p *player) happens(e *happening) {
+	f := p.function(e.fn)
+	f.Seq++
+	f.Busy += map[dispatcher.EventKind]int{dispatcher.Arrived: 1, dispatcher.Queued: 1, dispatcher.Left: -1}[e.kind]
+	f.Events = append(f.Events, dispatcher.Event{At: e.at, Kind: e.kind, Wait: e.wait})
+}
+
+// news is what was not told yet.
+func (p *player) news() *dispatcher.News {
+	var n dispatcher.News
+	for _, name := range p.names {
+		if f := p.fns[name]; len(f.Events) > 0 || f.told {
+			n.Functions = append(n.Functions, f.FunctionNews)
+			f.Events, f.told = nil, false
+		}
+	}
+	return &n
+}
+
+// playTrace writes down each change of what a planner wants.
+func playTrace(t *testing.T, text string) string {
+	tr := parseTrace(t, text)
+	planner, err := New(tr.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &player{tr: tr, planner: planner, fns: map[string]*heard{}}
 	var out strings.Builder
-	fns := map[string]*dispatcher.FunctionNews{}
-	names := []string{}
 	said := map[dispatcher.FnID]int{}
 	var d Decisions
-	next := time.Duration(0)
-	for i := 0; next <= tr.until; {
-		var news dispatcher.News
-		for ; i < len(tr.events) && tr.events[i].at <= next; i++ {
-			e := tr.events[i]
-			f := fns[e.fn]
-			if f == nil {
-				f = &dispatcher.FunctionNews{Fn: dispatcher.FnID(len(fns)), Function: &cluster.Function{Name: e.fn, Memory: 128 * cluster.MiB},
-					Start: dispatcher.Times{N: 9, P10: tr.start * 9 / 10, P50: tr.start, P90: tr.start * 11 / 10, P99: tr.start * 12 / 10}, ServiceMean: 100 * time.Millisecond}
-				fns[e.fn] = f
-				names = append(names, e.fn)
-			}
-			f.Seq++
-			f.Busy += map[dispatcher.EventKind]int{dispatcher.Arrived: 1, dispatcher.Queued: 1, dispatcher.Left: -1}[e.kind]
-			f.Events = append(f.Events, dispatcher.Event{At: e.at, Kind: e.kind, Wait: e.wait})
+	now, next := time.Duration(0), time.Duration(0)
+	for i, c := 0, 0; next <= tr.until; {
+		now = next
+		for ; i < len(tr.events) && tr.events[i].at <= now; i++ {
+			p.happens(&tr.events[i])
 		}
-		for _, name := range names {
-			if f := fns[name]; len(f.Events) > 0 {
-				news.Functions = append(news.Functions, *f)
-				f.Events = nil
+		for ; c < len(tr.changes) && tr.changes[c].at <= now; c++ {
+			if err := tr.changes[c].do(p); err != nil {
+				t.Fatal(err)
 			}
 		}
-		now := next
-		next = p.Advance(now, &news, &d)
+		next = planner.Advance(now, p.news(), &d)
+		if c < len(tr.changes) {
+			next = min(next, tr.changes[c].at)
+		}
 		for _, l := range d.Levels {
 			if old, ok := said[l.Fn]; !ok || old != l.Want {
 				said[l.Fn] = l.Want
-				fmt.Fprintf(&out, "%7.2fs %s wants %d%s\n", now.Seconds(), names[l.Fn], l.Want, because(&l.Why))
+				tr.follow(p.names[l.Fn], now, l.Want)
+				fmt.Fprintf(&out, "%7.2fs %s wants %d%s\n", now.Seconds(), p.names[l.Fn], l.Want, because(&l.Why))
 			}
 		}
+	}
+	if tr.account != "" {
+		p.writeAccount(&out, now)
 	}
 	return out.String()
 }
 
+func (p *player) writeAccount(out *strings.Builder, now time.Duration) {
+	f, _ := p.planner.Forecast(now, p.function(p.tr.account).Fn)
+	for _, b := range []struct {
+		name string
+		Book
+	}{{"live", f.Spent.Live}, {"forecast", f.Spent.Forecast}, {"reactive", f.Spent.Reactive}} {
+		fmt.Fprintf(out, "%-8s cost %.1f: idle %.1fs, %d starts (%d ahead), %d met, %d missed, waited %.1fs\n",
+			b.name, b.Cost, b.Idle.Seconds(), b.Starts, b.Ahead, b.Met, b.Missed, b.Wait.Seconds())
+	}
+}
+
 func because(r *dispatcher.Reason) string {
+	switch {
+	case r.Cause == dispatcher.CauseMinimum:
+		return "  (floor)"
+	case r.Clip == dispatcher.ClipMax:
+		return "  (ceiling)"
+	}
 	if r.Model != dispatcher.ModelGap || r.Level < 0 || r.Gaps == 0 {
 		return ""
 	}
