@@ -11,7 +11,6 @@ import (
 const (
 	maxIDLen    = 1024
 	minMemory   = cluster.MiB
-	maxMemory   = 1 << 50
 	maxTimeout  = 24 * time.Hour
 	baseTimeout = time.Minute // for functions that name none
 )
@@ -28,7 +27,7 @@ func (r *Request) check(nodeMemory int64) error {
 		return fmt.Errorf("%w: function_name is empty", ErrInvalid)
 	case len(f.Name) > maxIDLen || len(f.Account) > maxIDLen || len(f.Handler) > maxIDLen:
 		return fmt.Errorf("%w: function_name, account_id and handler take at most %d bytes each", ErrInvalid, maxIDLen)
-	case f.Memory < minMemory || f.Memory > maxMemory:
+	case f.Memory < minMemory:
 		return fmt.Errorf("%w: function %q: memory_in_bytes is %d, it must be at least %d (1 MiB)", ErrInvalid, f.Name, f.Memory, minMemory)
 	case f.Memory > nodeMemory:
 		return fmt.Errorf("%w: function %q: memory_in_bytes is %d, a node has only %d", ErrInvalid, f.Name, f.Memory, nodeMemory)
@@ -90,6 +89,7 @@ func (f *function) acquire(r *Request, fx *Effects) (Lease, Ticket, error) {
 	f.tell(Queued, 0, fx)
 	k := f.newCall(r)
 	f.line.push(k)
+	f.expectLate(k)
 	f.dueBy(k.due)
 	f.balance(fx)
 	return Lease{}, f.ticket(k), nil
@@ -165,6 +165,9 @@ func (f *function) grant(k *call, ct *container) {
 	if ct.leases == 0 {
 		f.idle--
 		ct.crowd = 0
+		if ct.spare.Load() {
+			ct.spare.Store(false)
+		}
 	}
 	ct.meter(f.now)
 	ct.leases++
@@ -213,6 +216,9 @@ func (f *function) serve(fx *Effects) {
 }
 
 func (f *function) countWait(k *call) {
+	if k.wait > f.core.opts.Patience {
+		f.noteLate(k)
+	}
 	if k.served == Cold {
 		f.count.Cold++
 	} else {
@@ -293,6 +299,9 @@ func (f *function) cancelTwin(t *call) bool {
 // leaveLine ends a wait without a lease.
 func (f *function) leaveLine(k *call, fx *Effects) {
 	f.line.remove(k)
+	if f.now-k.arrived > f.core.opts.Patience {
+		f.noteLate(k)
+	}
 	f.tell(Left, max(f.now-k.arrived, 1), fx)
 	f.free(k)
 }

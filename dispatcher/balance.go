@@ -11,23 +11,29 @@ import (
 // what the line will still need, starts what is wanted ahead, and drops what is not wanted any more.
 func (f *function) balance(fx *Effects) {
 	f.serve(fx)
+	stood := f.standing
+	f.standing = false
 	if f.now >= f.retryAt {
 		f.startForLine(fx)
 		f.startForWant(fx)
 	} else if f.line.n > 0 || f.want > 0 {
 		f.dueBy(f.retryAt)
 	}
+	if stood && !f.standing { // what it stood there for is not needed any more
+		f.core.ledger.leaveLine(f)
+	}
 	f.drop(fx)
+	f.deserved.Store(f.deserves())
 }
 
 // startForLine starts containers for the part of the line that will still wait when they are ready. Of a function
 // of which nothing is known it starts a few: the first that is ready serves the line.
 func (f *function) startForLine(fx *Effects) {
 	need := f.lineNeed()
-	for need > 0 && (f.share.known() || f.starting.n+f.ready < unknownStart) {
+	for need > 0 && f.mayGrow() {
 		units := f.share.size(need, f.maxUnits())
-		extra := !f.share.known() && f.starting.n > 0
-		if !f.startOne(units, need, extra, f.whyLine(units), fx) {
+		units, ok := f.startOne(f.lineBooking(units, need), f.whyLine(units), fx)
+		if !ok {
 			break
 		}
 		need -= f.share.admits(units)
@@ -37,81 +43,55 @@ func (f *function) startForLine(fx *Effects) {
 	}
 }
 
-// lineNeed is how many waiting calls neither a starting nor a busy container will have served by the time
-// that a container started now is ready.
-func (f *function) lineNeed() int {
-	if f.line.n == 0 {
-		return 0
-	}
-	need := f.line.n
-	for c := f.starting.head; c != nil; c = c.next {
-		if !c.retiring {
-			need -= f.share.admits(c.units)
-		}
-	}
-	return need - f.backSoon()
+// mayGrow says whether to start by numbers. Of a function of which little was measured there are only a few containers,
+// and one more for each call that has come back.
+func (f *function) mayGrow() bool {
+	return f.share.measuredWell() || f.starting.n+f.ready < unknownStart+int(f.share.returns)
 }
 
-// backSoon is how many requests busy containers will have taken from the line by the time that a start takes:
-// each finishes one per service time. It is 0 when none has done so for as long as a start takes.
-func (f *function) backSoon() int {
-	lead := f.startMedian()
-	if f.leases.n == 0 || f.service == nil || f.now-max(f.line.head.arrived, f.lastServed) > lead {
-		return 0
-	}
-	service := max(f.service.quantile(.5), time.Microsecond)
-	return int(float64(f.leases.n) * min(lead.Seconds()/service.Seconds(), float64(f.line.n)))
-}
-
-// startForWant starts containers until the wanted levels are covered.
+// startForWant starts containers until the wanted levels are covered. While the line stands for memory nothing is
+// started ahead.
 func (f *function) startForWant(fx *Effects) {
-	for {
-		short := f.want - f.covered
-		for c := f.starting.head; c != nil; c = c.next {
-			if !c.retiring {
-				short -= f.share.admits(c.units)
-			}
-		}
+	for !f.standing && f.mayGrow() {
+		short := f.want - f.covered - f.startingRoom()
 		if short <= 0 {
 			return
 		}
 		units := f.share.size(short, f.maxUnits())
 		why := f.whyFor
 		f.observe(&why)
-		why.Units = units
-		if !f.startOne(units, short, true, why, fx) {
+		if _, ok := f.startOne(booking{class: ahead, memory: f.memoryOf(units), since: f.now}, why, fx); !ok {
 			return
 		}
 	}
 }
 
-// maxUnits keeps a container to a third of a node, so that nodes can be packed.
+// maxUnits keeps a container to a third of a node, so that nodes can be packed, and to what the function deserves: what it
+// has beyond that is in pieces that can be given up one by one.
 func (f *function) maxUnits() int32 {
+	most := min(f.core.ledger.nodeMemory()/3, f.deserves())
 	n := int32(1)
-	for int64(2*n)*f.cfg.Memory <= f.core.ledger.nodeMemory()/3 {
+	for f.memoryOf(2*n) <= most {
 		n *= 2
 	}
 	return n
 }
 
-// startOne books memory and orders a start. It is false when there is no room now: then, unless extra, the
-// function stands in the ledger's line and is offered memory when it comes free; with extra it stands behind
-// all that wait.
-func (f *function) startOne(units int32, need int, extra bool, why Reason, fx *Effects) bool {
-	memory := int64(units) * f.cfg.Memory
-	perContainer := f.share.admits(units)
-	b := booking{memory: memory, extra: extra, waiting: f.line.n > 0, total: memory * int64((need+perContainer-1)/perContainer)}
-	if f.line.n > 0 {
-		b.since = f.line.head.arrived
-	} else {
-		b.since = f.now
-	}
-	n := f.core.ledger.book(f.now, f, b, fx)
+func (f *function) memoryOf(units int32) int64 { return int64(units) * f.cfg.Memory }
+
+// startOne books memory and orders a start: of the size that is asked for, or of as many halves of it as there is
+// room for now. When there is none at all it is false: then the function stands in the ledger's line, and is
+// offered memory when it comes free.
+func (f *function) startOne(b booking, why Reason, fx *Effects) (units int32, ok bool) {
+	b.unit = f.cfg.Memory
+	n, memory := f.core.ledger.book(f.now, f, b, fx)
 	if n == nil {
-		return false
+		f.standing = true
+		return 0, false
 	}
+	units = int32(memory / f.cfg.Memory)
 	f.startOn(n, units, why, fx)
-	return true
+	return units, true
 }
 
 // startOn orders the start of a container whose memory is booked on n.
@@ -138,7 +118,7 @@ func (f *function) offered(n *node, memory int64, fx *Effects) {
 	if short <= 0 {
 		short = f.want - f.covered - f.startingRoom()
 	}
-	if short <= 0 || units == 0 || int64(units)*f.cfg.Memory != memory || f.now < f.retryAt || n.lost.Load() {
+	if short <= 0 || !wholeUnits(units, memory, f.cfg.Memory) || f.now < f.retryAt || n.lost.Load() {
 		fx.work = append(fx.work, work{kind: workUnbook, f: f, n: n, mem: memory})
 	} else {
 		why := f.whyLine(units)
@@ -151,68 +131,10 @@ func (f *function) offered(n *node, memory int64, fx *Effects) {
 	f.balance(fx)
 }
 
-func (f *function) startingRoom() int {
-	room := 0
-	for c := f.starting.head; c != nil; c = c.next {
-		if !c.retiring {
-			room += f.share.admits(c.units)
-		}
-	}
-	return room
-}
-
-// drop stops idle containers beyond those that cover the levels needed. A container that is still starting
-// never displaces a warm one: only ready ones count as cover.
-func (f *function) drop(fx *Effects) {
-	if f.idle == 0 || f.line.n > 0 {
-		return
-	}
-	silent := f.silent()
-	need := max(f.leases.n, f.want)
-	if silent {
-		need = f.leases.n
-	}
-	for f.idle > 0 {
-		c := f.oldestIdle()
-		if c == nil || f.covered-c.covers < need {
-			return
-		}
-		why := Reason{Cause: CauseSurplus, Want: int32(f.want), Idle: f.now - c.idleSince}
-		if silent {
-			end := c.idleSince + f.keepAlive()
-			if f.now < end {
-				f.dueBy(end)
-				return
-			}
-			why.Cause = CauseIdle
-		} else if c.idleSeq > f.seen {
-			f.dueBy(f.now + f.keepAlive()) // the planner has not spoken of it yet, and may fall silent
-			return
-		} else {
-			why.Model, why.Level, why.Gaps, why.Kappa, why.Expect = f.whyFor.Model, f.whyFor.Level, f.whyFor.Gaps, f.whyFor.Kappa, f.whyFor.Expect
-			why.Prob, why.Hold, why.Drop = f.whyFor.Prob, f.whyFor.Hold, f.whyFor.Drop
-		}
-		f.observe(&why)
-		f.stop(c, why, fx)
-	}
-}
-
-// silent says whether no planner is there to decide.
-func (f *function) silent() bool {
-	return f.now-time.Duration(f.core.plannerAt.Load()) > f.core.opts.Silence
-}
-
-// oldestIdle is the idle container that goes first: on a node that is being emptied, else the least recently used.
-func (f *function) oldestIdle() *container {
-	for c := f.last.tail; c != nil; c = c.prev {
-		if c.leases == 0 {
-			return c
-		}
-	}
-	if len(f.room) > 0 {
-		return f.room[0].tail
-	}
-	return nil
+// wholeUnits says whether memory, booked before the function's configuration may have changed, is that of a
+// container of so many units.
+func wholeUnits(units int32, memory, unit int64) bool {
+	return units > 0 && units&(units-1) == 0 && int64(units)*unit == memory
 }
 
 // whyLine is the reason of a start for calls that wait.

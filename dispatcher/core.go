@@ -16,13 +16,22 @@ type Options struct {
 	NodeMemory int64         // bytes that a node is expected to sell before the first was seen. Default 3 GiB.
 	MaxWait    time.Duration // of a call without a deadline. Default 30 s.
 	MaxLine    int           // calls of one function that may wait. Default 10,000.
+	Patience   time.Duration // that a line may take to drain; past it others give memory up for it, and in the end a node is reserved. Default 2 s.
 	Grace      time.Duration // after a function's timeout, before a lease that was not returned ends. Default 10 s.
 	Kappa      time.Duration // price of a cold start in idle container-time; sets the keep-alive without a planner. Default 60 s.
 	Silence    time.Duration // of the planner, after which the core keeps alive by itself. Default 2 s.
+	KeepSpare  bool          // an idle container that no level wants stays for its keep-alive while its node stays: for clusters that charge by node.
 	NodeIdle   time.Duration // an empty node is kept so long when no planner speaks of nodes. Default 30 s.
 	RetryMin   time.Duration // first pause after a failed order; doubles. Default 100 ms.
 	RetryMax   time.Duration // longest pause after failed orders. Default 5 s.
 	NamePrefix string        // of container names, to tell runs apart. Default "fw".
+}
+
+// PricedByNode is for clusters that charge for nodes and not for containers, as the contest of 2020 does: memory on
+// a node that is held is free, and a further node must be worth its time. Most of the longest wait is left when a
+// line has used up its patience.
+func PricedByNode() Options {
+	return Options{KeepSpare: true, Patience: 12 * time.Second}
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -32,6 +41,7 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	def(&o.MaxWait, 30*time.Second)
+	def(&o.Patience, 2*time.Second)
 	def(&o.Grace, 10*time.Second)
 	def(&o.Kappa, time.Minute)
 	def(&o.Silence, 2*time.Second)
@@ -50,7 +60,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.NamePrefix == "" {
 		o.NamePrefix = "fw"
 	}
-	for name, d := range map[string]time.Duration{"MaxWait": o.MaxWait, "Grace": o.Grace, "Kappa": o.Kappa,
+	for name, d := range map[string]time.Duration{"MaxWait": o.MaxWait, "Patience": o.Patience, "Grace": o.Grace, "Kappa": o.Kappa,
 		"Silence": o.Silence, "NodeIdle": o.NodeIdle, "RetryMin": o.RetryMin, "RetryMax": o.RetryMax} {
 		if d < 0 {
 			return o, fmt.Errorf("dispatcher: %s is %v, it must not be negative", name, d)
@@ -215,7 +225,7 @@ func (b *orderBook) close(id uint64, kind OrderKind) (orderRef, error) {
 	defer b.Unlock()
 	ref, ok := b.m[id]
 	if !ok || ref.kind != kind {
-		return orderRef{}, fmt.Errorf("%w: %s order %d", ErrUnknownOrder, kind, id)
+		return orderRef{}, fmt.Errorf("%w: %s order %d; it was answered already, or never given", ErrUnknownOrder, kind, id)
 	}
 	delete(b.m, id)
 	return ref, nil

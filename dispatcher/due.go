@@ -12,7 +12,6 @@ import (
 type dueHeap struct {
 	mu sync.Mutex
 	h  dueEntries
-	at time.Duration // earliest entry that Tick was told of
 }
 
 type dueEntry struct {

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"math/bits"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/forewarm/forewarm/cluster"
@@ -42,6 +43,9 @@ type function struct {
 	seq    uint64           // last ticket
 
 	lastServed time.Duration // when the line last moved
+	standing   bool          // in the ledger's line, or so it was at the last balance
+	load       load
+	deserved   atomic.Int64 // bytes for which a node is worth its price, read by the ledger
 
 	// What is wanted.
 	want   int
@@ -110,6 +114,7 @@ func (f *function) tally() {
 	f.tallied = f.now
 	f.idleTotal += dt * time.Duration(f.idle)
 	f.readyTime += dt * time.Duration(f.ready)
+	f.load.sum += dt * time.Duration(f.leases.n)
 	f.startTime += dt * time.Duration(f.starting.n)
 	f.stopTime += dt * time.Duration(f.stopping)
 }

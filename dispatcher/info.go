@@ -21,6 +21,7 @@ type FunctionInfo struct {
 	LastFailure                            string
 	OldestWait                             time.Duration
 	Booked                                 int64
+	Deserved                               int64 // bytes of it for which a node is worth its price
 	RetryIn                                time.Duration
 	Concurrency                            int
 	MemoryBase, MemoryEach, CPUPerCallTime float64 // bytes, bytes, share of its processor that a call uses; 0 when not known
@@ -61,7 +62,7 @@ func (f *function) info(i *FunctionInfo) {
 		Fn: f.id, Function: *f.cfg, Ready: f.ready, Idle: f.idle, Starting: f.starting.n, Stopping: f.stopping,
 		Waiting: f.line.n, Leased: f.leases.n, Want: f.want, Why: f.whyFor, Admits: f.share.admits(1),
 		Start: f.start.times(), Service: f.service.times(), Count: f.count,
-		Failures: f.failures, LastFailure: f.lastFailed, RetryIn: max(0, f.retryAt-f.now), Concurrency: f.share.limit,
+		Failures: f.failures, LastFailure: f.lastFailed, Deserved: f.deserved.Load(), RetryIn: max(0, f.retryAt-f.now), Concurrency: f.share.limit,
 	}
 	if f.line.head != nil {
 		i.OldestWait = f.now - f.line.head.arrived

@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,13 @@ type ledger struct {
 	soldMemory   atomic.Int64        // that a node sells
 	failures     int                 // reservations failed in a row
 	retryAt      time.Duration
-	reclaimAt    time.Duration // when idle containers were last looked for
+	short        int64         // bytes that calls need and could not book, as far as a node is worth its price
+	late         atomic.Int64  // byte-seconds, see tooLate; not in debt yet
+	grewAt       atomic.Int64  // when the last node came, time since the start of the run
+	debt         float64       // byte-seconds, with forgetting
+	debtAt       time.Duration // forgotten up to here
+	lookedAt     time.Duration // when idle containers to give up were last looked for
+	givesWay     bool          // some were found then, or the search is under way
 	leads        hist
 	nodeTime     time.Duration // node-time held, up to tallied
 	tallied      time.Duration
@@ -67,12 +74,23 @@ type reservation struct {
 
 // booking is what a start needs.
 type booking struct {
-	memory  int64
-	total   int64         // with all further containers that the function would start now
-	extra   bool          // wanted ahead: stands behind all that wait
-	waiting bool          // calls wait for it
-	since   time.Duration // arrival of the oldest of them
+	class  class
+	memory int64         // wanted for one container
+	unit   int64         // that the smallest one takes
+	total  int64         // of a need: with all further containers that it calls for
+	urgent bool          // of a need: a node is worth it whatever it costs
+	bare   bool          // of a need: the function has no container
+	since  time.Duration // arrival of the oldest call that waits
 }
+
+// class orders the line for memory, and says what may be done for who stands there.
+type class uint8
+
+const (
+	needed  class = iota // calls wait and would wait too long: containers of others give way, or a node is reserved
+	comfort              // calls wait, and would wait less: takes what is free
+	ahead                // no call waits yet: takes what is free, after all others
+)
 
 // queued is a function's place in the line for memory.
 type queued struct {
@@ -81,7 +99,7 @@ type queued struct {
 }
 
 func newLedger(o Options) *ledger {
-	l := &ledger{opts: o, functions: map[*function]int64{}, accounts: map[string]int64{}, targetAt: -time.Hour}
+	l := &ledger{opts: o, functions: map[*function]int64{}, accounts: map[string]int64{}, targetAt: -time.Hour, lookedAt: -time.Hour}
 	l.soldMemory.Store(o.NodeMemory)
 	return l
 }
@@ -104,27 +122,44 @@ func (l *ledger) tally(now time.Duration) {
 	l.peak = max(l.peak, len(l.nodes))
 }
 
-// book takes memory for a container of f, or enters f into the line. The function's mutex is held.
-func (l *ledger) book(now time.Duration, f *function, b booking, fx *Effects) *node {
+// book takes memory for a container of f, as much as asked for or by halves down to one unit where no node has
+// room for more, or enters f into the line. The function's mutex is held.
+func (l *ledger) book(now time.Duration, f *function, b booking, fx *Effects) (*node, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tally(now)
 	if !l.othersFirst(f, b) {
-		if n := l.fullestFit(b.memory, nil, fx); n != nil {
-			l.take(n, f, b.memory)
+		if n, memory := l.fit(&b, nil, fx); n != nil {
+			l.take(n, f, memory)
 			l.leave(f)
-			return n
+			return n, memory
 		}
 	}
 	l.enter(f, b)
 	l.provide(now, f.core, fx)
-	return nil
+	return nil, 0
+}
+
+// fit finds a place for what is wanted, or for the largest half of it that there is room for, down to one unit.
+// A node that was being emptied is kept then.
+func (l *ledger) fit(b *booking, skip map[*node]bool, fx *Effects) (*node, int64) {
+	for memory := b.memory; memory >= b.unit; memory /= 2 {
+		n := l.fullestFit(memory, skip)
+		if n == nil || n.drains.Load() && b.class == comfort { // for comfort no node is kept
+			continue
+		}
+		if n.drains.Load() {
+			n.setDrains(false, fx)
+		}
+		return n, memory
+	}
+	return nil, 0
 }
 
 // othersFirst says whether the line holds anyone who should not be overtaken by f.
 func (l *ledger) othersFirst(f *function, b booking) bool {
 	for _, q := range l.line {
-		if q.f != f && q.waiting && (!b.waiting || b.extra || !q.extra) {
+		if q.f != f && q.class < ahead && q.class <= b.class {
 			return true
 		}
 	}
@@ -135,22 +170,26 @@ func (l *ledger) othersFirst(f *function, b booking) bool {
 func (l *ledger) enter(f *function, b booking) {
 	for _, q := range l.line {
 		if q.f == f {
-			if !(b.extra && !q.extra) {
-				q.booking = b
-			}
+			q.booking = b
 			return
 		}
 	}
 	l.line = append(l.line, &queued{f: f, booking: b})
 }
 
+func (l *ledger) leaveLine(f *function) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.leave(f)
+}
+
 func (l *ledger) leave(f *function) {
 	l.line = slices.DeleteFunc(l.line, func(q *queued) bool { return q.f == f })
 }
 
-// fullestFit is the node with the least free memory that still has room, draining ones only if no other has:
-// such a node is then kept. Nodes in skip are passed over.
-func (l *ledger) fullestFit(memory int64, skip map[*node]bool, fx *Effects) *node {
+// fullestFit is the node with the least free memory that still has room, draining ones only if no other has.
+// Nodes in skip are passed over.
+func (l *ledger) fullestFit(memory int64, skip map[*node]bool) *node {
 	var best *node
 	for _, n := range l.nodes {
 		if n.releasing || n.lost.Load() || skip[n] || n.free() < memory {
@@ -159,9 +198,6 @@ func (l *ledger) fullestFit(memory int64, skip map[*node]bool, fx *Effects) *nod
 		if best == nil || better(n, best) {
 			best = n
 		}
-	}
-	if best != nil && best.drains.Load() {
-		best.setDrains(false, fx)
 	}
 	return best
 }
@@ -206,65 +242,102 @@ func (l *ledger) unbook(now time.Duration, c *Core, f *function, n *node, memory
 	l.trim(now, c, fx)
 }
 
-// provide books memory for those in line as far as there is room, the account with the least memory first, then
-// functions without a container, then the oldest. For those that remain and for whom calls wait it asks for nodes, and has idle containers given up.
+// provide books memory for those in line as far as there is room, see fairOrder. For the rest idle containers are
+// looked for that may be given up; where calls need memory and none is found, it asks for nodes.
 func (l *ledger) provide(now time.Duration, c *Core, fx *Effects) {
 	if len(l.line) == 0 {
 		l.reserve(now, c, 0, fx)
 		return
 	}
 	var skip map[*node]bool
-	var short int64
+	lacking, bought := false, int64(0)
+	l.short = 0
+	paid := l.nodePaid(now)
 	unserved := l.line[:0]
 	for _, q := range l.fairOrder() {
-		if n := l.fullestFit(q.memory, skip, fx); n != nil {
-			l.take(n, q.f, q.memory)
-			fx.work = append(fx.work, work{kind: workOffer, f: q.f, n: n, mem: q.memory})
+		if n, memory := l.fit(&q.booking, skip, fx); n != nil {
+			l.take(n, q.f, memory)
+			fx.work = append(fx.work, work{kind: workOffer, f: q.f, n: n, mem: memory})
 			continue
 		}
 		unserved = append(unserved, q)
-		if !q.waiting || q.extra {
+		if q.class != needed {
 			continue
 		}
-		short += max(q.total, q.memory)
+		lacking = true
+		if q.urgent {
+			l.short += max(q.total, q.unit)
+		} else if paid { // one node: what is late in spite of it pays for the next
+			bought = min(bought+max(q.total, q.unit), l.nodeMemory())
+		}
 		if n := l.roomiest(); n != nil && skip == nil { // keep it for the first: small ones must not starve it
 			skip = map[*node]bool{n: true}
 		}
 	}
 	clear(l.line[len(unserved):])
 	l.line = unserved
+	l.short += bought
+	if lacking {
+		l.lookForRoom(now, fx)
+	}
+	short := l.short
+	if l.givesWay {
+		short = 0 // room is being made
+	}
 	l.reserve(now, c, short, fx)
-	if short > 0 && now >= l.reclaimAt {
-		l.reclaimAt = now + reclaimPause
+}
+
+// lookForRoom has idle containers looked for that may be given up, not too often.
+func (l *ledger) lookForRoom(now time.Duration, fx *Effects) {
+	if now >= l.lookedAt+reclaimPause {
+		l.lookedAt, l.givesWay = now, true // until reclaim says that there are none
 		fx.work = append(fx.work, work{kind: workReclaim})
 	}
 }
 
-// reclaimPause bounds how often all containers are looked at for want of memory.
+// reclaimPause bounds how often all containers are looked at for want of memory: a fraction of the shortest start.
 const reclaimPause = 5 * time.Millisecond
+
+// nothingGivesWay says that a search for idle containers came to nothing: now a node is asked for.
+func (l *ledger) nothingGivesWay(now time.Duration, c *Core, bare int64, fx *Effects) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.givesWay = false
+	if len(l.line) > 0 {
+		l.reserve(now, c, max(l.short, bare), fx)
+	}
+}
+
+// tooLate notes that a call has waited longer than the patience. Waiting costs at most kappa a call, in time of its function's
+// container (unit bytes). What arrived before the last node came does not speak for another.
+func (l *ledger) tooLate(arrived time.Duration, unit int64) {
+	if arrived > time.Duration(l.grewAt.Load()) {
+		l.late.Add(int64(l.opts.Kappa.Seconds() * float64(unit)))
+	}
+}
+
+// nodePaid says whether calls that were too late lately have cost as much as a further node would at least: it is held
+// for its lead, for a keep-alive after the last use of what is on it, and for a while empty. To buy when renting has
+// cost the price is never more than twice as dear as to know the future (ski rental).
+func (l *ledger) nodePaid(now time.Duration) bool {
+	held := (l.leads.quantile(.5) + l.opts.Kappa + l.opts.NodeIdle).Seconds()
+	now = max(now, l.debtAt)
+	l.debt = l.debt*math.Exp((l.debtAt-now).Seconds()/max(held, 1)) + float64(l.late.Swap(0))
+	l.debtAt = now
+	return l.debt >= held*float64(l.nodeMemory())
+}
 
 func (l *ledger) fairOrder() []*queued {
 	order := slices.Clone(l.line)
 	slices.SortStableFunc(order, func(a, b *queued) int {
 		return cmp.Or(
-			cmp.Compare(a.class(), b.class()),
+			cmp.Compare(a.class, b.class),
 			cmp.Compare(l.accounts[a.f.account], l.accounts[b.f.account]),
 			cmp.Compare(min(l.functions[a.f], 1), min(l.functions[b.f], 1)), // those without any container first
 			cmp.Compare(a.since, b.since),
 			cmp.Compare(a.f.id, b.f.id))
 	})
 	return order
-}
-
-// class orders the line: calls that wait, then further containers for them, then what is wanted ahead.
-func (q *queued) class() int {
-	switch {
-	case q.waiting && !q.extra:
-		return 0
-	case q.waiting:
-		return 1
-	}
-	return 2
 }
 
 func (l *ledger) roomiest() *node {

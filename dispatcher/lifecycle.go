@@ -33,6 +33,7 @@ func (f *function) started(c *container, id string, fx *Effects) {
 	if id == "" || !f.core.name(c) {
 		c.wire = ""
 		f.failures++
+		f.count.StartFailed++
 		f.lastFailed = "the node named the container " + quoteShort(id) + ", which is empty or in use"
 		f.backOff(c)
 		f.removed(c, fx)
@@ -237,6 +238,7 @@ func (f *function) lose(c *container, fx *Effects) {
 	switch c.state {
 	case starting:
 		f.starting.remove(c)
+		f.count.StartFailed++
 	case stopping:
 		f.stopping--
 	case ready:

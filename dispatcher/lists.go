@@ -18,6 +18,7 @@ type container struct {
 	units  int32 // requests that it is sized for
 
 	state    containerState
+	spare    atomic.Bool // idle and, by the planner's last word, not wanted
 	going    atomic.Bool // retiring, readable without the mutex
 	retiring bool        // takes no more leases and goes when the last is returned
 	why      Reason      // of its end
@@ -25,9 +26,11 @@ type container struct {
 	wire     string      // the node's
 	order    uint64      // outstanding
 
-	covers    int // requests that it adds to the function's covered
-	leases    int // live
-	crowd     int // most leases at once since it was last idle
+	covers    int   // requests that it adds to the function's covered
+	leases    int   // live
+	crowd     int   // most leases at once since it was last idle
+	most      int   // most leases at once ever, to go with
+	mark      int64 // the highest memory ever reported
 	calls     *call
 	bucket    int // list of the function's room that it is in; noRoom: none
 	prev      *container
@@ -96,6 +99,7 @@ type call struct {
 	arrived time.Duration
 	due     time.Duration // deadline of the wait, then end of the lease
 	waiter  any
+	late    bool  // waited longer than the patience, and was counted
 	twins   *call // later Acquires with the same id, while it waits
 
 	c      *container // nil while it waits

@@ -85,8 +85,8 @@ func (t Times) Quantile(p float64) time.Duration {
 type NodeNews struct {
 	Live, Reserving int
 	Memory          int64 // that one node sells, bytes
-	Booked          int64 // over all nodes, bytes
-	Queued          int64 // that waiting calls could not book, bytes
+	Booked          int64 // over all nodes, bytes; of each function no more than what is worth a node, see function.deserves
+	Queued          int64 // that calls need and could not book, bytes
 	Lead            Times // from asking for a node to having it
 }
 

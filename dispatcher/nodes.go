@@ -15,7 +15,10 @@ func (l *ledger) reserve(now time.Duration, c *Core, short int64, fx *Effects) {
 		return
 	}
 	sold := l.nodeMemory()
-	lack := int((short+sold-1)/sold) - len(l.asked)
+	lack := int(short/sold) - len(l.asked)
+	if short > 0 && len(l.asked) == 0 { // less than a node's worth: once the first is there others may have what is left
+		lack = max(lack, 1)
+	}
 	why := Reason{Cause: CauseCapacity, Memory: short, Lead: l.leads.quantile(.5)}
 	if ahead := l.planned(now) - len(l.nodes) - len(l.asked); ahead > lack {
 		lack, why = ahead, l.targetWhy
@@ -27,6 +30,7 @@ func (l *ledger) reserve(now time.Duration, c *Core, short int64, fx *Effects) {
 		lack = min(lack, 1-len(l.asked)) // feel the way when the manager had none
 	}
 	for ; lack > 0; lack-- {
+		l.debt = 0 // it is bought: only what is late in spite of it speaks for another
 		account := ""
 		if len(l.line) > 0 {
 			account = l.line[0].f.account
@@ -78,6 +82,9 @@ func (c *Core) NodeReady(now time.Duration, order uint64, desc cluster.Node, fx 
 	l.reserved++
 	l.failures, l.retryAt = 0, 0
 	l.lastNode++
+	l.grewAt.Store(int64(now))
+	l.debt = 0
+	l.late.Store(0)
 	n := &node{id: l.lastNode, desc: &desc, capacity: desc.Memory, available: -1, containers: map[ContainerID]*container{},
 		emptySince: now, readyAt: now, account: ref.n.account}
 	l.nodes = append(l.nodes, n)
@@ -94,11 +101,11 @@ func (c *Core) NodeReady(now time.Duration, order uint64, desc cluster.Node, fx 
 
 func (l *ledger) sane(d *cluster.Node) error {
 	if d.ID == "" || d.Memory <= 0 {
-		return fmt.Errorf("%w: the manager gave a node with id %q and %d bytes of memory", ErrInvalid, d.ID, d.Memory)
+		return fmt.Errorf("%w: the manager gave a node with id %.64q and %d bytes of memory; both are needed, and it should be released", ErrInvalid, d.ID, d.Memory)
 	}
 	for _, n := range l.nodes {
 		if n.desc.ID == d.ID {
-			return fmt.Errorf("%w: the manager gave node %q, which is held already", ErrInvalid, d.ID)
+			return fmt.Errorf("%w: the manager gave node %.64q, which is held already; it must not be handed out twice", ErrInvalid, d.ID)
 		}
 	}
 	return nil
@@ -170,7 +177,7 @@ func (l *ledger) orderRelease(c *Core, n *node, notBefore time.Duration, why Rea
 // SetNodes takes a planner's word on how many nodes are to be held.
 func (c *Core) SetNodes(now time.Duration, t NodeTarget, fx *Effects) error {
 	if t.Want < 0 {
-		return ErrInvalid
+		return fmt.Errorf("%w: %d nodes are wanted, it must not be negative", ErrInvalid, t.Want)
 	}
 	l := c.ledger
 	l.mu.Lock()
@@ -185,8 +192,10 @@ func (c *Core) SetNodes(now time.Duration, t NodeTarget, fx *Effects) error {
 
 // trim releases empty nodes beyond those wanted, and begins to empty one more when the rest has room for what it holds.
 func (l *ledger) trim(now time.Duration, c *Core, fx *Effects) {
-	if len(l.line) > 0 && l.line[0].waiting {
-		return
+	for _, q := range l.line {
+		if q.class == needed {
+			return
+		}
 	}
 	planned := now-l.targetAt <= l.opts.NodeIdle
 	live := l.live()
@@ -216,10 +225,21 @@ func (l *ledger) live() []*node {
 	return live
 }
 
-// drainOne empties the node with the least booked memory if the others have room for it. One at a time.
+// wanted is what is booked on a node but for spare containers.
+func (n *node) wanted() int64 {
+	sum := n.booked
+	for _, ct := range n.containers {
+		if ct.spare.Load() && !ct.going.Load() {
+			sum -= ct.memory
+		}
+	}
+	return sum
+}
+
+// drainOne empties the node with the least memory that is wanted if the others have room for it. One at a time.
 func (l *ledger) drainOne(live []*node, fx *Effects) {
 	emptiest := slices.MinFunc(live, func(a, b *node) int {
-		return cmp.Or(cmp.Compare(a.booked, b.booked), cmp.Compare(b.id, a.id))
+		return cmp.Or(cmp.Compare(a.wanted(), b.wanted()), cmp.Compare(b.id, a.id))
 	})
 	var room int64
 	for _, n := range live {
@@ -230,7 +250,7 @@ func (l *ledger) drainOne(live []*node, fx *Effects) {
 			room += n.free()
 		}
 	}
-	if room < emptiest.booked+l.nodeMemory()/8 {
+	if room < emptiest.wanted()+l.nodeMemory()/8 {
 		return
 	}
 	emptiest.setDrains(true, fx)
@@ -250,7 +270,7 @@ func sortedByID(m map[ContainerID]*container) []*container {
 func (c *Core) NodeLost(now time.Duration, id NodeID, fx *Effects) error {
 	n := c.ledger.node(id)
 	if n == nil {
-		return fmt.Errorf("%w: %d", ErrUnknownNode, id)
+		return fmt.Errorf("%w: %d; it was released, or never held", ErrUnknownNode, id)
 	}
 	c.lostNode(now, n, fx)
 	c.settle(now, fx)
@@ -290,7 +310,7 @@ func (c *Core) lostNode(now time.Duration, n *node, fx *Effects) {
 func (c *Core) NodeStats(now time.Duration, id NodeID, s cluster.Stats, fx *Effects) error {
 	n := c.ledger.node(id)
 	if n == nil {
-		return fmt.Errorf("%w: %d", ErrUnknownNode, id)
+		return fmt.Errorf("%w: %d; it was released, or never held", ErrUnknownNode, id)
 	}
 	l := c.ledger
 	l.mu.Lock()
@@ -358,12 +378,10 @@ func (l *ledger) report(n *NodeNews) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	*n = NodeNews{Live: len(l.live()), Reserving: len(l.asked), Memory: l.nodeMemory(), Lead: l.leads.times()}
-	for _, nd := range l.nodes {
-		n.Booked += nd.booked
+	for f, booked := range l.functions {
+		n.Booked += min(booked, f.deserved.Load())
 	}
-	for _, q := range l.line {
-		if q.waiting {
-			n.Queued += q.total
-		}
+	if len(l.line) > 0 && !l.givesWay {
+		n.Queued = l.short
 	}
 }

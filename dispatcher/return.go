@@ -57,7 +57,8 @@ func (f *function) finish(k *call, r *Returned, fx *Effects) {
 		f.balance(fx)
 		return
 	}
-	f.share.returned(crowd, ct.units, r.MaxMemory, took)
+	ct.most, ct.mark = max(ct.most, ct.crowd), max(ct.mark, r.MaxMemory)
+	f.share.returned(crowd, ct.most, ct.units, ct.mark, took)
 	if f.share.ripe() {
 		f.recount()
 	}

@@ -130,6 +130,12 @@ func parseOptions(t *testing.T, args map[string]string) (o Options) {
 			o.MaxLine = number(t, v)
 		case "kappa":
 			o.Kappa = duration(t, v)
+		case "patience":
+			o.Patience = duration(t, v)
+		case "nodeidle":
+			o.NodeIdle = duration(t, v)
+		case "spare":
+			o.KeepSpare = v == "keep"
 		case "maxwait":
 			o.MaxWait = duration(t, v)
 		default:
@@ -141,11 +147,11 @@ func parseOptions(t *testing.T, args map[string]string) (o Options) {
 
 // run does one command:
 //
-//	options nodes=N line=N kappa=D maxwait=D       first line only
+//	options nodes=N line=N kappa=D maxwait=D patience=D nodeidle=D spare=keep   first line only
 //	acquire FN ID [mem=MiB] [c=N|auto] [account=A] [timeout=D] [deadline=D]
 //	return ID [mem=MiB] [failed] [oom]
 //	cancel ID
-//	node [MiB] | nonode                            answers the oldest reservation
+//	node [MiB] | nonode [down]                     answers the oldest reservation; down: the manager does not answer
 //	started | startfail [fatal] [lost] [memory]    answers the oldest start (fn=FN: of that function)
 //	stopped | released | stopfail | releasefail    answers the oldest stop or release
 //	lost NODE                                      the node with that number is gone
@@ -182,7 +188,7 @@ func (s *script) run(cmd string, plain []string, args map[string]string) {
 		s.nodes++
 		err = c.NodeReady(s.now, s.take(ReserveNode, "").ID, cluster.Node{ID: fmt.Sprintf("n%d", s.nodes), Address: "127.0.0.1", Port: 1, Memory: int64(mem) * cluster.MiB}, fx)
 	case "nonode":
-		err = c.ReserveFailed(s.now, s.take(ReserveNode, "").ID, Failure{Err: "none", NoNode: true}, fx)
+		err = c.ReserveFailed(s.now, s.take(ReserveNode, "").ID, Failure{Err: "none", NoNode: !has("down")}, fx)
 	case "started":
 		o := s.take(StartContainer, args["fn"])
 		err = c.Started(s.now, o.ID, def(args["as"], fmt.Sprintf("c%d", o.Container)), fx)

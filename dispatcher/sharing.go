@@ -10,9 +10,9 @@ import (
 
 const (
 	maxSharing   = 64 // requests in one container at most, so that a word of bits names the crowding
-	unknownUnits = 2  // size of the first containers of a function of which nothing is known
-	unknownStart = 3  // containers that serve such a function's first burst, at most
-	fitMin       = 3  // readings before measured memory decides
+	unknownUnits = 1  // size of the first containers of a function of which nothing is known
+	unknownStart = 2  // containers that serve such a function's first burst, at most
+	fitMin       = 2  // readings before measured memory decides
 	trialMin     = 8  // returns at a crowding before the next one is tried
 	cpuWeightMin = .5 // request-seconds of processor readings before they decide
 )
@@ -89,6 +89,11 @@ func (m *memoryFit) fits(limit int64) int {
 	return int(math.Min(room/math.Max(each, 1), maxSharing))
 }
 
+// measuredWell says whether enough is known to start containers by the number of calls that wait.
+func (s *sharing) measuredWell() bool {
+	return s.limit > 0 || s.mem.n >= fitMin && s.cpuWeight >= cpuWeightMin || s.returns >= 2*trialMin
+}
+
 // known says whether a first call has come back, so that sizes can follow measurements.
 func (s *sharing) known() bool { return s.limit > 0 || s.returns > 0 }
 
@@ -130,7 +135,7 @@ func (s *sharing) measured(units int32, unit int64) int {
 	n := int(units)
 	if s.mem.n >= fitMin {
 		byCPU := max(n, int(float64(units)*s.perCPU()))
-		n = max(min(s.mem.fits(int64(units)*unit), byCPU), 1)
+		n = max(min(s.mem.fits(int64(units)*unit), byCPU), n)
 	}
 	if s.cap > 0 {
 		n = min(n, s.cap)
@@ -138,8 +143,13 @@ func (s *sharing) measured(units int32, unit int64) int {
 	return min(max(n, 1), maxSharing)
 }
 
-// perUnit is admits for a large container, per unit.
-func (s *sharing) perUnit() float64 { return float64(s.admits(8)) / 8 }
+// perUnit is admits for a large container, per unit. Where the number is fixed there are only containers of one unit.
+func (s *sharing) perUnit() float64 {
+	if s.limit > 0 {
+		return float64(s.admits(1))
+	}
+	return float64(s.admits(8)) / 8
+}
 
 // size is the number of units for a container that should hold need requests, at most maxUnits.
 func (s *sharing) size(need int, maxUnits int32) int32 {
@@ -158,13 +168,13 @@ func (s *sharing) size(need int, maxUnits int32) int32 {
 
 // returned learns from a finished request: the most that shared its container while it ran, the container's
 // units and highest memory, and the time it took.
-func (s *sharing) returned(n int, units int32, maxMemory int64, took time.Duration) {
+func (s *sharing) returned(n, most int, units int32, maxMemory int64, took time.Duration) {
 	s.returns++
 	if s.limit > 0 {
 		return
 	}
 	if maxMemory > 0 {
-		s.mem.add(n, maxMemory)
+		s.mem.add(most, maxMemory)
 	}
 	if s.cap > 0 {
 		if s.okRuns++; s.okRuns >= 100*s.cap { // bolder again, slowly

@@ -52,8 +52,8 @@ func (w *World) compare(i *dispatcher.FunctionInfo) (errs []error) {
 	row("warm", c.Warm, uint64(f.warm))
 	row("waited", c.Waited, uint64(f.waited))
 	row("cold", c.Cold, uint64(f.cold))
-	if w.lost == 0 { // a start that goes down with its node is neither
-		row("starts", c.Started+c.StartFailed, uint64(f.made))
+	row("starts", c.Started+c.StartFailed, uint64(f.made))
+	if w.lost == 0 { // the core hears of a start that goes down with its node before its order's result
 		row("starting", c.Starting, f.starting)
 	}
 	row("waiting, leased or existing", i.Waiting+i.Leased+i.Ready+i.Starting+i.Stopping, 0)
