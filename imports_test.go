@@ -26,7 +26,7 @@ var mayImport = map[string][]string{
 	"cluster/local":    {"catalog", "cluster", "proto/forewarm/v1", "proto/minifaas/nodeservoceproto", "proto/minifaas/resourcemanagerproto"},
 	"catalog":          {"cluster"},
 	"dispatcher":       {"cluster"},
-	"dispatcher/serve": {"cluster", "dispatcher", "proto/minifaas/schedulerproto"},
+	"dispatcher/serve": {"cluster", "dispatcher", "proto/minifaas/schedulerproto", "store"},
 	"prewarm":          {"calendar", "dispatcher", "forecast", "forecast/gap"},
 	"sim":              {"cluster", "cluster/model", "dispatcher", "prewarm"},
 	"gateway":          {"catalog", "cluster/minifaas/peers", "proto/minifaas/apiserverproto", "proto/minifaas/nodeservoceproto", "proto/minifaas/schedulerproto"},

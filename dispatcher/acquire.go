@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/forewarm/forewarm/cluster"
@@ -21,6 +22,8 @@ func (r *Request) check(nodeMemory int64) error {
 	switch {
 	case r.ID == "":
 		return fmt.Errorf("%w: request_id is empty; it names the call for its return", ErrInvalid)
+	case strings.HasPrefix(r.ID, ghost):
+		return fmt.Errorf("%w: request_id begins with %q, which is kept for leases of an earlier run", ErrInvalid, ghost)
 	case len(r.ID) > maxIDLen:
 		return fmt.Errorf("%w: request_id is %d bytes long, at most %d are taken", ErrInvalid, len(r.ID), maxIDLen)
 	case f.Name == "":
@@ -43,7 +46,7 @@ func (r *Request) check(nodeMemory int64) error {
 // Acquire gives the call a container, or a place in the waiting line: then the Grant comes later, from whichever
 // call of the core makes a container free. The ticket's Seq is 0 when a lease or an error is returned.
 //
-// Errors wrap ErrInvalid, ErrLineFull and ErrClosing.
+// Errors wrap ErrInvalid, ErrLineFull, ErrLimit, ErrPaused and ErrClosing.
 func (c *Core) Acquire(now time.Duration, r Request, fx *Effects) (Lease, Ticket, error) {
 	if err := r.check(c.ledger.nodeMemory()); err != nil {
 		return Lease{}, Ticket{}, err
@@ -69,6 +72,10 @@ func (f *function) acquire(r *Request, fx *Effects) (Lease, Ticket, error) {
 		}
 		return Lease{}, f.joinTwin(old, r), nil
 	}
+	if f.limits.Paused {
+		f.count.Refused++
+		return Lease{}, Ticket{}, fmt.Errorf("%w: %q", ErrPaused, f.cfg.Name)
+	}
 	if f.changed(r) {
 		f.reconfigure(r, fx)
 	}
@@ -82,9 +89,9 @@ func (f *function) acquire(r *Request, fx *Effects) (Lease, Ticket, error) {
 			return f.lease(k), Ticket{}, nil
 		}
 	}
-	if f.line.n >= f.core.opts.MaxLine {
+	if err := f.mayWait(); err != nil {
 		f.count.Refused++
-		return Lease{}, Ticket{}, fmt.Errorf("%w: function %q has %d in line", ErrLineFull, f.cfg.Name, f.line.n)
+		return Lease{}, Ticket{}, err
 	}
 	f.tell(Queued, 0, fx)
 	k := f.newCall(r)
@@ -171,6 +178,7 @@ func (f *function) grant(k *call, ct *container) {
 	}
 	ct.meter(f.now)
 	ct.leases++
+	ct.note()
 	ct.crowd = max(ct.crowd, ct.leases)
 	k.c, k.from, k.wait = ct, f.now, f.now-k.arrived
 	k.cprev, k.cnext = nil, ct.calls
@@ -204,6 +212,7 @@ func (f *function) serve(fx *Effects) {
 		}
 		k := f.line.head
 		f.line.remove(k)
+		f.tenant.waiting.Add(-1)
 		k.served = Cold
 		if ct.readyAt <= k.arrived {
 			k.served = Waited
@@ -299,6 +308,7 @@ func (f *function) cancelTwin(t *call) bool {
 // leaveLine ends a wait without a lease.
 func (f *function) leaveLine(k *call, fx *Effects) {
 	f.line.remove(k)
+	f.tenant.waiting.Add(-1)
 	if f.now-k.arrived > f.core.opts.Patience {
 		f.noteLate(k)
 	}

@@ -30,7 +30,7 @@ func (f *function) balance(fx *Effects) {
 // of which nothing is known it starts a few: the first that is ready serves the line.
 func (f *function) startForLine(fx *Effects) {
 	need := f.lineNeed()
-	for need > 0 && f.mayGrow() {
+	for need > 0 && f.mayGrow() && !f.full() {
 		units := f.share.size(need, f.maxUnits())
 		units, ok := f.startOne(f.lineBooking(units, need), f.whyLine(units), fx)
 		if !ok {
@@ -52,7 +52,7 @@ func (f *function) mayGrow() bool {
 // startForWant starts containers until the wanted levels are covered. While the line stands for memory nothing is
 // started ahead.
 func (f *function) startForWant(fx *Effects) {
-	for !f.standing && f.mayGrow() {
+	for !f.standing && f.mayGrow() && !f.full() {
 		short := f.want - f.covered - f.startingRoom()
 		if short <= 0 {
 			return
@@ -108,7 +108,7 @@ func (f *function) startOn(n *node, units int32, why Reason, fx *Effects) {
 	why.Units, why.Memory = units, c.memory
 	c.order = f.core.orders.open(orderRef{kind: StartContainer, c: c})
 	fx.Orders = append(fx.Orders, Order{ID: c.order, Kind: StartContainer, Fn: f.id, NodeID: n.id, Container: c.id,
-		Node: n.desc, Function: c.cfg, Spec: specOf(c), Why: why})
+		Node: n.desc, Function: c.cfg, Spec: specOf(c), Slot: c.slot, Concurrency: f.share.limit, Why: why})
 }
 
 // offered takes memory that came free for the function, or gives it back.
@@ -118,7 +118,7 @@ func (f *function) offered(n *node, memory int64, fx *Effects) {
 	if short <= 0 {
 		short = f.want - f.covered - f.startingRoom()
 	}
-	if short <= 0 || !wholeUnits(units, memory, f.cfg.Memory) || f.now < f.retryAt || n.lost.Load() {
+	if short <= 0 || !wholeUnits(units, memory, f.cfg.Memory) || f.now < f.retryAt || n.lost.Load() || f.full() {
 		fx.work = append(fx.work, work{kind: workUnbook, f: f, n: n, mem: memory})
 	} else {
 		why := f.whyLine(units)

@@ -24,6 +24,7 @@ type Options struct {
 	NodeIdle   time.Duration // an empty node is kept so long when no planner speaks of nodes. Default 30 s.
 	RetryMin   time.Duration // first pause after a failed order; doubles. Default 100 ms.
 	RetryMax   time.Duration // longest pause after failed orders. Default 5 s.
+	Leases     []uint32      // in which the number of each container's leases is kept, by Slot, for a restart. Default: none
 	NamePrefix string        // of container names, to tell runs apart. Default "fw".
 }
 
@@ -83,11 +84,12 @@ type Core struct {
 	fnMu      sync.RWMutex
 	fns       []*function // by FnID
 
-	orders    orderBook
-	news      newsList
-	due       dueHeap
-	closing   atomic.Bool  // after Shutdown
-	plannerAt atomic.Int64 // when a planner last read the news, time since the start of the run
+	slotCounts []uint32 // Options.Leases
+	orders     orderBook
+	news       newsList
+	due        dueHeap
+	closing    atomic.Bool  // after Shutdown
+	plannerAt  atomic.Int64 // when a planner last read the news, time since the start of the run
 
 	starts struct { // of all functions, for those that have none of their own
 		sync.Mutex
@@ -114,7 +116,7 @@ func New(opts Options) (*Core, error) {
 		return nil, err
 	}
 	c := &Core{opts: opts, seed: maphash.MakeSeed()}
-	c.ledger = newLedger(opts)
+	c.ledger, c.slotCounts = newLedger(opts), opts.Leases
 	c.plannerAt.Store(int64(-time.Hour)) // none has spoken
 	for i := range c.functions {
 		c.functions[i].m = map[functionKey]*function{}
@@ -147,7 +149,7 @@ func (c *Core) lookup(r *Request) *function {
 
 func (c *Core) newFunction(r *Request) *function {
 	cfg := r.Function
-	f := &function{core: c, account: cfg.Account, cfg: &cfg, calls: map[string]*call{}, dueAt: never}
+	f := &function{core: c, account: cfg.Account, tenant: c.ledger.tenant(cfg.Account), cfg: &cfg, calls: map[string]*call{}, dueAt: never}
 	f.share.limit = r.Concurrency
 	f.share.refresh(cfg.Memory)
 	c.fnMu.Lock()

@@ -15,6 +15,7 @@ type function struct {
 	core    *Core
 	id      FnID
 	account string            // as in cfg; never changes
+	tenant  *account          // of that name; never changes
 	cfg     *cluster.Function // replaced, never changed: containers and orders point to it
 	now     time.Duration     // latest time heard of; earlier ones are clamped to it
 
@@ -52,6 +53,7 @@ type function struct {
 	seen   uint64 // newsSeq that the planner had read
 	worth  float64
 	whyFor Reason
+	limits Limits
 
 	// What was measured.
 	service    *hist
@@ -62,7 +64,8 @@ type function struct {
 
 	// News for the planner.
 	events     []Event
-	eventsLost int
+	eventsLost int // since the last reading
+	lostBefore uint64
 	newsSeq    uint64
 	newsListed bool
 	newsNext   *function

@@ -44,6 +44,13 @@ func (c *Core) Functions(now time.Duration, yield func(*FunctionInfo) bool) {
 	}
 }
 
+// Count is how many functions there are; their numbers are those below it.
+func (c *Core) Count() int {
+	c.fnMu.RLock()
+	defer c.fnMu.RUnlock()
+	return len(c.fns)
+}
+
 // Function is one function's state; false when there is none of this number.
 func (c *Core) Function(now time.Duration, id FnID) (i FunctionInfo, ok bool) {
 	f := c.fn(id)
@@ -76,7 +83,7 @@ func (f *function) info(i *FunctionInfo) {
 	if f.share.cpuWeight > 0 {
 		i.CPUPerCallTime = f.share.cpu / f.share.cpuWeight
 	}
-	i.Count.EventsLost = uint64(f.eventsLost)
+	i.Count.EventsLost = f.lostBefore + uint64(f.eventsLost)
 	i.Count.Idle, i.Count.Starting, i.Count.Stopping, i.Count.ReadyIn = f.idleTotal, f.startTime, f.stopTime, f.readyTime
 }
 
@@ -121,6 +128,9 @@ func (c *Core) Cluster(now time.Duration) ClusterInfo {
 	}
 	return i
 }
+
+// Knows says whether a container of this name, the node's, is on the books.
+func (c *Core) Knows(containerID string) bool { return c.find(containerID) != nil }
 
 // Shutdown begins the end: nothing is started any more, waiting calls are told, and every container goes when
 // its calls have returned, every node when it is empty.

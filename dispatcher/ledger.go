@@ -27,8 +27,11 @@ type ledger struct {
 	lastCont     ContainerID
 	functions    map[*function]int64 // bytes booked
 	accounts     map[string]int64    // bytes booked
-	soldMemory   atomic.Int64        // that a node sells
-	failures     int                 // reservations failed in a row
+	tenants      map[string]*account
+	slots        slots
+	lastRefusal  string       // of a reservation, in words
+	soldMemory   atomic.Int64 // that a node sells
+	failures     int          // reservations failed in a row
 	retryAt      time.Duration
 	short        int64         // bytes that calls need and could not book, as far as a node is worth its price
 	late         atomic.Int64  // byte-seconds, see tooLate; not in debt yet
@@ -60,6 +63,7 @@ type node struct {
 	emptySince time.Duration
 	readyAt    time.Duration
 	releasing  bool
+	cordoned   bool // by an operator: nothing is placed here, whatever the need
 	account    string
 
 	drains atomic.Bool // no new containers; idle ones go
@@ -99,7 +103,7 @@ type queued struct {
 }
 
 func newLedger(o Options) *ledger {
-	l := &ledger{opts: o, functions: map[*function]int64{}, accounts: map[string]int64{}, targetAt: -time.Hour, lookedAt: -time.Hour}
+	l := &ledger{opts: o, slots: slots{counts: o.Leases}, tenants: map[string]*account{}, functions: map[*function]int64{}, accounts: map[string]int64{}, targetAt: -time.Hour, lookedAt: -time.Hour}
 	l.soldMemory.Store(o.NodeMemory)
 	return l
 }
@@ -128,7 +132,7 @@ func (l *ledger) book(now time.Duration, f *function, b booking, fx *Effects) (*
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tally(now)
-	if !l.othersFirst(f, b) {
+	if !l.othersFirst(f, b) && l.within(f, b.unit) {
 		if n, memory := l.fit(&b, nil, fx); n != nil {
 			l.take(n, f, memory)
 			l.leave(f)
@@ -192,7 +196,7 @@ func (l *ledger) leave(f *function) {
 func (l *ledger) fullestFit(memory int64, skip map[*node]bool) *node {
 	var best *node
 	for _, n := range l.nodes {
-		if n.releasing || n.lost.Load() || skip[n] || n.free() < memory {
+		if n.releasing || n.cordoned || n.lost.Load() || skip[n] || n.free() < memory {
 			continue
 		}
 		if best == nil || better(n, best) {
@@ -255,6 +259,10 @@ func (l *ledger) provide(now time.Duration, c *Core, fx *Effects) {
 	paid := l.nodePaid(now)
 	unserved := l.line[:0]
 	for _, q := range l.fairOrder() {
+		if !l.within(q.f, q.unit) { // neither room nor a node would help it
+			unserved = append(unserved, q)
+			continue
+		}
 		if n, memory := l.fit(&q.booking, skip, fx); n != nil {
 			l.take(n, q.f, memory)
 			fx.work = append(fx.work, work{kind: workOffer, f: q.f, n: n, mem: memory})
@@ -357,6 +365,20 @@ func (l *ledger) newContainer(f *function, n *node, units int32) *container {
 	l.lastCont++
 	c := &container{id: l.lastCont, fn: f, cfg: f.cfg, node: n, units: units, memory: int64(units) * f.cfg.Memory}
 	n.containers[c.id] = c
+	c.slot = l.slots.get()
+	l.account(f.account).containers++
+	return c
+}
+
+// adoptContainer enters a container of an earlier run, and books its memory. The function's mutex is held.
+func (l *ledger) adoptContainer(f *function, n *node, a *Adopted) *container {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lastCont++
+	c := &container{id: l.lastCont, fn: f, cfg: f.cfg, node: n, units: a.Units, memory: a.Memory, slot: l.slots.adopt(a.Slot)}
+	n.containers[c.id] = c
+	l.take(n, f, c.memory)
+	l.account(f.account).containers++
 	return c
 }
 
@@ -364,6 +386,8 @@ func (l *ledger) removeContainer(c *container) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(c.node.containers, c.id)
+	l.slots.put(c.slot)
+	l.account(c.fn.account).containers--
 }
 
 // overrated notes that a node refused a container that should have fitted.

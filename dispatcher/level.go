@@ -14,6 +14,9 @@ func (c *Core) SetLevel(now time.Duration, l Level, fx *Effects) error {
 	if l.Want < 0 {
 		return fmt.Errorf("%w: %d levels of function %d are wanted, it must not be negative", ErrInvalid, l.Want, l.Fn)
 	}
+	if c.closing.Load() {
+		return nil
+	}
 	f.mu.Lock()
 	f.clamp(now)
 	f.want, f.worth, f.whyFor = l.Want, l.Worth, l.Why

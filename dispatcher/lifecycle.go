@@ -122,6 +122,13 @@ func (f *function) failLine(fx *Effects) {
 	}
 }
 
+// refuseLine ends all waits with an error.
+func (f *function) refuseLine(err error, fx *Effects) {
+	for f.line.head != nil {
+		f.endWait(f.line.head, err, fx)
+	}
+}
+
 // Stopped says that the container of a stop order is gone.
 func (c *Core) Stopped(now time.Duration, order uint64, fx *Effects) error {
 	ref, err := c.orders.close(order, StopContainer)

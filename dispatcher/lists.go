@@ -25,6 +25,7 @@ type container struct {
 	name     string      // ours
 	wire     string      // the node's
 	order    uint64      // outstanding
+	slot     int         // in Options.Leases, or noSlot
 
 	covers    int   // requests that it adds to the function's covered
 	leases    int   // live

@@ -114,6 +114,11 @@ func (f *function) tell(kind EventKind, wait time.Duration, fx *Effects) {
 	if len(f.events) == newsRoom/2 {
 		fx.Hurry = true
 	}
+	f.announce()
+}
+
+// announce puts the function on the list of those with news. Its mutex is held.
+func (f *function) announce() {
 	if !f.newsListed {
 		f.newsListed = true
 		f.core.news.push(f)
@@ -158,5 +163,6 @@ func (f *function) report(r *FunctionNews) {
 		Busy: f.line.n + f.leases.n, ServiceMean: f.count.ServiceSum / time.Duration(max(f.count.Returned, 1)),
 		Ready: f.ready, Starting: f.starting.n, PerUnit: f.share.perUnit(),
 	}
+	f.lostBefore += uint64(f.eventsLost)
 	f.events, f.eventsLost = spare, 0
 }

@@ -45,7 +45,7 @@ func (l *ledger) reserve(now time.Duration, c *Core, short int64, fx *Effects) {
 
 // planned is how many nodes the planner wants, 0 when it has been silent.
 func (l *ledger) planned(now time.Duration) int {
-	if now-l.targetAt > l.opts.NodeIdle {
+	if l.shuttingDown || now-l.targetAt > l.opts.NodeIdle {
 		return 0
 	}
 	return l.target
@@ -121,14 +121,28 @@ func (c *Core) ReserveFailed(now time.Duration, order uint64, why Failure, fx *E
 	defer l.mu.Unlock()
 	l.tally(now)
 	l.unasked(order)
+	l.lastRefusal = why.Err
 	l.failed(now)
 	return nil
 }
 
+// refusal is why the manager gave no node when it was last asked; "" when it gave one since.
+func (l *ledger) refusal() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failures == 0 {
+		return ""
+	}
+	return l.lastRefusal
+}
+
+// askAgain is the longest pause before a manager that had no node is asked again: nodes come back one by one.
+const askAgain = time.Second
+
 func (l *ledger) failed(now time.Duration) {
 	l.reserveNo++
 	l.failures++
-	l.retryAt = now + min(l.opts.RetryMin<<min(l.failures-1, 20), l.opts.RetryMax)
+	l.retryAt = now + min(l.opts.RetryMin<<min(l.failures-1, 20), min(l.opts.RetryMax, askAgain))
 }
 
 // Released says that a node was given back.
@@ -200,10 +214,10 @@ func (l *ledger) trim(now time.Duration, c *Core, fx *Effects) {
 	planned := now-l.targetAt <= l.opts.NodeIdle
 	live := l.live()
 	for _, n := range slices.Backward(live) {
-		if n.booked > 0 || len(live) <= l.planned(now) {
+		if n.booked > 0 || len(live) <= l.planned(now) && !n.cordoned {
 			continue
 		}
-		if !planned && now < n.emptySince+l.opts.NodeIdle && !l.shuttingDown {
+		if !n.cordoned && !planned && now < n.emptySince+l.opts.NodeIdle && !l.shuttingDown {
 			continue
 		}
 		why := Reason{Cause: CauseNodeIdle, Want: int32(l.target), Idle: now - n.emptySince, Memory: n.capacity}

@@ -18,7 +18,7 @@ func (o op) String() string {
 	return fmt.Sprintf("{%s %d %d}", opNames[int(o.code)%len(opNames)], o.a, o.b)
 }
 
-var opNames = [...]string{"acquire", "acquire", "acquire", "return", "return", "cancel", "do", "do", "do", "fail", "lost", "level", "nodes", "time", "time", "stats"}
+var opNames = [...]string{"acquire", "acquire", "acquire", "return", "return", "cancel", "do", "do", "do", "fail", "lost", "level", "nodes", "time", "time", "stats", "limit", "cordon"}
 
 // shell carries orders out at random and knows what every call is owed.
 type shell struct {
@@ -87,6 +87,15 @@ func (s *shell) step(o op) error {
 		s.core.Tick(s.now, &s.fx)
 	case "stats":
 		s.stats(o)
+	case "limit":
+		err = s.limit(o)
+	case "cordon":
+		if nodes := s.core.Cluster(s.now).Nodes; len(nodes) > 0 {
+			_, err = s.core.DrainNode(s.now, nodes[int(o.a)%len(nodes)].ID, o.b%2 == 0, &s.fx)
+			if errors.Is(err, ErrUnknownNode) { // it is being released
+				err = nil
+			}
+		}
 	}
 	if err != nil {
 		return err
@@ -113,7 +122,7 @@ func (s *shell) acquire(o op) error {
 	l, t, err := s.core.Acquire(s.now, Request{ID: id, Waiter: id, Concurrency: p.conc,
 		Function: cluster.Function{Account: p.account, Name: p.name, Memory: p.mem * cluster.MiB, Timeout: 20 * time.Second}}, &s.fx)
 	switch {
-	case errors.Is(err, ErrLineFull):
+	case errors.Is(err, ErrLineFull), errors.Is(err, ErrLimit), errors.Is(err, ErrPaused):
 		s.end(id)
 	case err != nil:
 		return err
@@ -139,6 +148,30 @@ func (s *shell) granted(id string, l Lease) error {
 	}
 	s.leases[id] = l
 	return nil
+}
+
+// limit bounds a function or an account, or lifts the bounds again.
+func (s *shell) limit(o op) error {
+	if o.a%4 == 0 {
+		return s.core.SetAccountLimits([]string{"A", "B"}[o.a/4%2], AccountLimits{Containers: int(o.b) % 4, Waiting: int(o.b) / 8 % 5, MemoryShare: float64(o.b%3) / 2})
+	}
+	if len(s.core.fns) == 0 {
+		return nil
+	}
+	f := s.core.fns[int(o.a)%len(s.core.fns)]
+	return s.core.SetLimits(s.now, f.id, Limits{Containers: int(o.b) % 3, Waiting: int(o.b) / 8 % 4, Paused: o.b > 230}, &s.fx)
+}
+
+func (s *shell) lift() {
+	for _, a := range []string{"A", "B"} {
+		_ = s.core.SetAccountLimits(a, AccountLimits{})
+	}
+	for _, f := range s.core.fns {
+		_ = s.core.SetLimits(s.now, f.id, Limits{}, &s.fx)
+	}
+	for _, n := range s.core.Cluster(s.now).Nodes {
+		_, _ = s.core.DrainNode(s.now, n.ID, true, &s.fx)
+	}
 }
 
 func (s *shell) end(id string) {
@@ -251,6 +284,11 @@ func (s *shell) absorb() error {
 
 // finish lets everything succeed until nothing is left: every call must have ended, every node must be empty.
 func (s *shell) finish() error {
+	s.fx.Reset()
+	s.lift()
+	if err := s.absorb(); err != nil {
+		return err
+	}
 	for round := 0; round < 400; round++ {
 		if round == 200 {
 			s.fx.Reset()

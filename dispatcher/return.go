@@ -20,6 +20,9 @@ func (c *Core) Return(now time.Duration, r Returned, fx *Effects) error {
 	f := ct.fn
 	f.mu.Lock()
 	k := f.calls[r.RequestID]
+	if k == nil {
+		k = f.ghostOf(ct)
+	}
 	if k == nil || k.c != ct {
 		f.mu.Unlock()
 		return fmt.Errorf("%w: request %.64q has none of container %.64q; it was returned already, expired, or never acquired",
@@ -38,6 +41,11 @@ func (c *Core) Return(now time.Duration, r Returned, fx *Effects) error {
 func (f *function) finish(k *call, r *Returned, fx *Effects) {
 	ct, took := k.c, f.now-k.from
 	f.count.Returned++
+	if r.Unused {
+		f.endLease(k, fx)
+		f.released(ct, fx)
+		return
+	}
 	f.count.ServiceSum += took
 	if f.service == nil {
 		f.service = new(hist)
@@ -80,6 +88,7 @@ func (f *function) endLease(k *call, fx *Effects) {
 	f.withdraw(ct)
 	ct.meter(f.now)
 	ct.leases--
+	ct.note()
 	if k.served != Warm {
 		k.wait = max(k.wait, 1)
 	}
@@ -131,7 +140,17 @@ func (f *function) giveUp(k *call, fx *Effects) {
 	if f.failures > 0 {
 		err = fmt.Errorf("%w; its last start failed: %s", err, f.lastFailed)
 	}
+	if f.ready+f.starting.n == 0 {
+		if why := f.core.ledger.refusal(); why != "" {
+			err = fmt.Errorf("%w; no node could be had: %s", err, why)
+		}
+	}
 	f.count.TimedOut++
+	f.endWait(k, err, fx)
+}
+
+// endWait ends a wait, and those that share its place, with an error.
+func (f *function) endWait(k *call, err error, fx *Effects) {
 	fx.Grants = append(fx.Grants, Grant{Ticket: f.ticket(k), Waiter: k.waiter, Err: err})
 	for t := k.twins; t != nil; t = t.twins {
 		fx.Grants = append(fx.Grants, Grant{Ticket: f.ticket(t), Waiter: t.waiter, Err: err})

@@ -110,6 +110,8 @@ type Order struct {
 	Function    *cluster.Function // StartContainer: what to run
 	Spec        cluster.Container // StartContainer: how it is to be named and sized
 	ContainerID string            // StopContainer: the node's name of the container; "" when its start never answered
+	Slot        int               // StartContainer: place in Options.Leases, or -1
+	Concurrency int               // StartContainer: as in the Request
 	Why         Reason
 }
 
@@ -138,6 +140,7 @@ type Returned struct {
 	MaxMemory   int64         // bytes that the container's process used at most; 0: not measured
 	Failed      bool          // the container must not be used again
 	OutOfMemory bool          // why it failed
+	Unused      bool          // nothing ran: the grant came when its caller had gone
 }
 
 // Failure is an order that could not be carried out.

@@ -20,7 +20,7 @@ import (
 
 // markVar is in the environment of everything that a test starts, with a value of its own, so that what is left of
 // it can be found, whoever its parent is by then.
-const markVar = "FOREWARM_E2E_MARK"
+const markVar = "E2E_MARK_OF_RUN"
 
 // process is a started program whose output is kept.
 type process struct {

@@ -32,7 +32,7 @@ func TestUp(t *testing.T) {
 	endsInOrder(u)
 
 	u = u.again()
-	says(t, "the log of a second start", u.stderr.String(), "laws loaded", state, "functions=4") // naps was called for two accounts
+	says(t, "the log of a second start", u.stderr.String(), "state read", state, "functions=4") // naps was called for two accounts
 	u.call("hello", "")
 	until(t, "what the first run learnt of hello is known in the second", 5*time.Second, func() bool {
 		out, _ := mustRun(t, "forecasts", "--admin", u.admin)

@@ -6,21 +6,14 @@ package scheduler
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/health"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/reflection"
-
-	"github.com/forewarm/forewarm/console"
 	"github.com/forewarm/forewarm/dispatcher/serve"
+	"github.com/forewarm/forewarm/edge"
 	"github.com/forewarm/forewarm/metrics"
 	"github.com/forewarm/forewarm/prewarm"
 	"github.com/forewarm/forewarm/store"
@@ -28,34 +21,22 @@ import (
 
 // Options tunes a Scheduler. Shell.Driver is required.
 type Options struct {
-	Listen  string          // of the contract's Scheduler. Default 127.0.0.1:10600; port 0 takes a free one
-	Admin   string          // of metrics, health and forewarm.v1. Default 127.0.0.1:10700; "none" for no admin port
-	Shell   serve.Options   // Core.Kappa is taken from Planner
-	Planner prewarm.Options //
-	State   string          // file in which the laws survive; "" keeps none
-	Drain   time.Duration   // that running calls get at the end. Default 30 s
-	Version string
-	Log     *slog.Logger       // default: none
-	Extra   func(*grpc.Server) // registers more services on the admin port; may be nil
+	Listen         string          // of the contract's Scheduler. Default 127.0.0.1:10600; port 0 takes a free one
+	Admin          string          // of metrics, health and forewarm.v1. Default 127.0.0.1:10700; "none" for no admin port
+	TLS, AdminTLS  edge.TLSFiles   // of the ports; none for plaintext
+	Tokens         edge.TokenFiles // of the admin port; none where whoever reaches it may read
+	AllowPlaintext bool            // to listen wider than loopback without TLS
+	Shell          serve.Options   // Core.Kappa is taken from Planner
+	Planner        prewarm.Options
+	State          string              // file in which what is ours and what was learnt survive; "" keeps none
+	Push           metrics.PushOptions // of metrics; no URL for none
+	Series         int                 // functions with series of their own. Default 200
+	Drain          time.Duration       // that running calls get at the end. Default 30 s
+	Version        string
+	Log            *slog.Logger // default: none
 }
 
-// Scheduler is one running scheduler.
-type Scheduler struct {
-	opts       Options
-	log        *slog.Logger
-	Shell      *serve.Shell
-	Controller *prewarm.Controller
-
-	contract, admin net.Listener
-	grpc            *grpc.Server
-	health          *health.Server
-	http            *http.Server
-	closing         atomic.Bool
-	state           *store.State // nil where none is kept
-}
-
-// New makes a Scheduler that listens and does not serve yet. A port in use is an error that names it.
-func New(o Options) (*Scheduler, error) {
+func (o Options) withDefaults() Options {
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:10600"
 	}
@@ -68,125 +49,129 @@ func New(o Options) (*Scheduler, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Scheduler{opts: o, log: o.Log}
-	planner, err := prewarm.New(o.Planner)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.load(planner); err != nil {
-		return nil, err
-	}
-	o.Shell.Core.Kappa, o.Shell.Log = o.Planner.Kappa, o.Log
-	if s.Shell, err = serve.New(o.Shell); err != nil {
-		return nil, err
-	}
-	s.Controller = prewarm.NewController(planner, s.Shell, s.Shell.Hurry(), o.Log)
-	return s, s.listen()
+	return o
 }
 
-// load hands what the last run learnt to the planner.
-func (s *Scheduler) load(p *prewarm.Planner) error {
+// Scheduler is one running scheduler.
+type Scheduler struct {
+	ports
+	opts       Options
+	log        *slog.Logger
+	Shell      *serve.Shell
+	Controller *prewarm.Controller
+	outside    *metrics.Outside
+
+	closing    atomic.Bool
+	recovered  atomic.Bool  // what an earlier run left is on the books
+	state      *store.State // nil where none is kept
+	leases     *store.Leases
+	found      store.Found
+	background sync.WaitGroup
+
+	leverMu sync.Mutex
+	levers  levers // guarded by leverMu
+}
+
+// New makes a Scheduler that listens and does not serve yet. What an earlier run left is read, and taken over by Run.
+func New(o Options) (*Scheduler, error) {
+	o = o.withDefaults()
+	s := &Scheduler{opts: o, log: o.Log, outside: metrics.NewOutside()}
+	if err := s.assemble(o); err != nil {
+		return nil, errors.Join(err, s.closeState())
+	}
+	return s, nil
+}
+
+func (s *Scheduler) assemble(o Options) error {
+	o.Planner.Epoch = time.Now()
+	planner, err := prewarm.New(o.Planner)
+	if err != nil {
+		return err
+	}
+	if err := s.openState(planner, &o.Shell); err != nil {
+		return err
+	}
+	o.Shell.Core.Kappa, o.Shell.Log, o.Shell.Watch = o.Planner.Kappa, o.Log, s.outside
+	if s.Shell, err = serve.New(o.Shell); err != nil {
+		return err
+	}
+	planner.SetEpoch(s.Shell.At(0))
+	s.Controller = prewarm.NewController(planner, s.Shell, s.Shell.Hurry(), o.Log)
+	return s.listen()
+}
+
+// openState hands what the last run learnt to the planner, and what was its own to the shell.
+func (s *Scheduler) openState(p *prewarm.Planner, o *serve.Options) (err error) {
 	if s.opts.State == "" {
 		return nil
 	}
-	state, found, err := store.Open(s.opts.State, store.Options{Log: s.log})
+	if s.state, s.found, err = store.Open(s.opts.State, store.Options{Log: s.log, Note: s.outside.StateWrite}); err != nil {
+		return err
+	}
+	if s.found.Moved != "" {
+		s.log.Warn("the state file could not be used and was moved aside", "file", s.opts.State, "moved", s.found.Moved, "error", s.found.Why)
+	}
+	var fresh bool
+	if s.leases, fresh, err = store.OpenLeases(s.opts.State + ".leases"); err != nil {
+		return err
+	}
+	for i := range s.found.Containers {
+		if fresh { // nothing is known of their leases
+			s.found.Containers[i].Slot = -1
+		}
+	}
+	o.Journal, o.Core.Leases = s.state, s.leases.Counts
+	n, err := s.state.LoadModels(time.Now(), p.Load)
 	if err != nil {
 		return err
 	}
-	s.state = state
-	if found.Moved != "" {
-		s.log.Warn("the state file could not be used and was moved aside", "file", s.opts.State, "moved", found.Moved, "error", found.Why)
-	}
-	n, err := state.LoadModels(time.Now(), p.Load)
-	if err != nil {
-		return err
-	}
-	s.log.Info("laws loaded", "file", s.opts.State, "functions", n)
+	s.log.Info("state read", "file", s.opts.State, "functions", n, "nodes", len(s.found.Nodes), "containers", len(s.found.Containers))
 	return nil
 }
 
-func (s *Scheduler) listen() (err error) {
-	if s.contract, err = net.Listen("tcp", s.opts.Listen); err != nil {
-		return fmt.Errorf("scheduler: its port: %w; choose another with --port", err)
+func (s *Scheduler) closeState() error {
+	var errs []error
+	if s.state != nil {
+		errs = append(errs, s.state.Close())
 	}
-	s.grpc = grpc.NewServer()
-	s.Shell.Register(s.grpc)
-	s.health = health.NewServer()
-	healthv1.RegisterHealthServer(s.grpc, s.health)
-	reflection.Register(s.grpc)
-	if s.opts.Admin == "none" {
-		return nil
+	if s.leases != nil {
+		errs = append(errs, s.leases.Close())
 	}
-	if s.admin, err = net.Listen("tcp", s.opts.Admin); err != nil {
-		s.contract.Close()
-		return fmt.Errorf("scheduler: its admin port: %w; choose another with --admin", err)
-	}
-	s.http, err = s.adminServer()
-	return err
-}
-
-// adminServer serves metrics, health, profiles and forewarm.v1 on one port.
-func (s *Scheduler) adminServer() (*http.Server, error) {
-	g := grpc.NewServer()
-	(&console.Service{Shell: s.Shell, Planner: s.Controller}).Register(g)
-	reflection.Register(g)
-	healthv1.RegisterHealthServer(g, s.health)
-	if s.opts.Extra != nil {
-		s.opts.Extra(g)
-	}
-	collector, err := metrics.New(metrics.Options{Core: s.Shell.Core(), Now: s.Shell.Now, Planner: metrics.OfController(s.Controller), Version: s.opts.Version})
-	if err != nil {
-		return nil, err
-	}
-	registry, err := metrics.NewRegistry(collector)
-	if err != nil {
-		return nil, err
-	}
-	h := metrics.NewAdmin(metrics.AdminOptions{Registry: registry, Ready: s.ready, Log: s.log})
-	return metrics.NewServer(s.opts.Admin, metrics.WithGRPC(h, g)), nil
+	s.state, s.leases = nil, nil
+	return errors.Join(errs...)
 }
 
 func (s *Scheduler) ready() error {
 	if s.closing.Load() {
 		return errors.New("stopping: no more calls are taken")
 	}
-	return nil
-}
-
-// Addr is where the contract is served, AdminAddr where the admin port is; "" when there is none.
-func (s *Scheduler) Addr() string { return s.contract.Addr().String() }
-
-// AdminAddr is where metrics, health and forewarm.v1 are served; "" where they are not.
-func (s *Scheduler) AdminAddr() string {
-	if s.admin == nil {
-		return ""
+	if !s.recovered.Load() {
+		return errors.New("taking over what an earlier run left")
 	}
-	return s.admin.Addr().String()
+	return nil
 }
 
 // ErrOrphaned as the cause of a context's end tells Run that the platform around it is gone: nobody waits for the
 // calls that run, and there is nobody to give nodes back to.
 var ErrOrphaned = errors.New("the process that started this one is gone")
 
-// Run serves until ctx ends. Then it takes no more calls, waits for those that run, removes every container and
-// releases every node, saves what was learnt, and returns.
+// Run takes over what an earlier run left, and serves until ctx ends. Then it takes no more calls, waits for those
+// that run, removes every container and releases every node, saves what was learnt, and returns.
 func (s *Scheduler) Run(ctx context.Context) error {
 	inner, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	var wg sync.WaitGroup
+	s.background.Go(func() { _ = s.Shell.Run(inner) }) // returns nil only
 	failed := make(chan error, 2)
-	wg.Go(func() { _ = s.Shell.Run(inner) }) // returns nil only
+	s.serveAdminPort(failed)
+	s.follow(inner)
+	s.takeOver(inner)
 	planning, stopPlanning := context.WithCancel(inner)
 	planned := make(chan struct{})
-	wg.Go(func() { defer close(planned); _ = s.Controller.Run(planning) }) // returns nil only
-	wg.Go(func() { failed <- s.grpc.Serve(s.contract) })
-	if s.admin != nil {
-		wg.Go(func() {
-			if err := s.http.Serve(s.admin); !errors.Is(err, http.ErrServerClosed) {
-				failed <- err
-			}
-		})
-	}
+	s.background.Go(func() { defer close(planned); _ = s.Controller.Run(planning) }) // returns nil only
+	s.background.Go(func() { s.keepLearnt(planning) })
+	s.background.Go(func() { s.pullLevers(planning) })
+	s.background.Go(func() { s.push(inner) })
+	s.background.Go(func() { failed <- s.grpc.Serve(s.contract) })
 	s.log.Info("scheduler serves", "contract", s.Addr(), "admin", s.AdminAddr(), "policy", s.opts.Planner.Policy.String(), "kappa", s.opts.Planner.Kappa)
 	var err error
 	select {
@@ -197,8 +182,64 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	<-planned
 	err = errors.Join(err, s.end(errors.Is(context.Cause(ctx), ErrOrphaned)))
 	stop()
-	wg.Wait()
-	return err
+	s.background.Wait()
+	return errors.Join(err, s.save(), s.closeState())
+}
+
+// serveAdminPort comes first: who asks whether the scheduler is ready gets an answer while it is not.
+func (s *Scheduler) serveAdminPort(failed chan<- error) {
+	if s.admin == nil {
+		return
+	}
+	s.background.Go(func() {
+		if err := s.http.Serve(s.admin); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	})
+}
+
+// takeOver brings what an earlier run left into the books, before any call is taken.
+func (s *Scheduler) takeOver(ctx context.Context) {
+	if len(s.found.Nodes)+len(s.found.Containers) > 0 {
+		began := time.Now()
+		r := s.Shell.Recover(ctx, s.found)
+		s.log.Info("taken over from an earlier run", "what", r.String(), "took", time.Since(began).Round(time.Millisecond))
+	}
+	s.found = store.Found{}
+	s.recovered.Store(true)
+}
+
+// saveEvery is how often what was learnt is written, so that a killed scheduler has forgotten little.
+const saveEvery = 10 * time.Second
+
+func (s *Scheduler) keepLearnt(ctx context.Context) {
+	if s.state == nil {
+		return
+	}
+	t := time.NewTicker(saveEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if err := s.save(); err != nil {
+				s.log.Error("what was learnt could not be saved; it is tried again", "file", s.opts.State, "error", err)
+			}
+		}
+	}
+}
+
+// push sends the metrics on, where that is asked for.
+func (s *Scheduler) push(ctx context.Context) {
+	if s.opts.Push.URL == "" {
+		return
+	}
+	o := s.opts.Push
+	o.Log, o.Write = s.log, metrics.Text(s.exposition, s.log)
+	if err := s.outside.Push(ctx, o); err != nil {
+		s.log.Error("metrics are not pushed", "url", o.URL, "error", err)
+	}
 }
 
 // leave is what clients that watch the health get to leave by themselves; no call runs then any more.
@@ -219,17 +260,24 @@ func (s *Scheduler) end(orphan bool) (err error) {
 	if s.http != nil {
 		_ = s.http.Close() // readers of metrics may be cut off
 	}
-	return errors.Join(err, s.save())
+	return err
 }
 
-func (s *Scheduler) save() (err error) {
+// save writes what was learnt. The planner is held up only while its state is copied.
+func (s *Scheduler) save() error {
 	if s.state == nil {
 		return nil
 	}
-	n := 0
-	s.Controller.View(func(p *prewarm.Planner) { n, err = s.state.SaveModels(time.Now(), p.Save) })
-	if err == nil {
-		s.log.Info("laws saved", "file", s.opts.State, "functions", n)
+	var models []store.Model
+	var err error
+	s.Controller.View(func(p *prewarm.Planner) {
+		err = p.Save(func(account, name string, state []byte) error {
+			models = append(models, store.Model{Account: account, Name: name, State: state})
+			return nil
+		})
+	})
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, s.state.Close())
+	return s.state.SaveModels(time.Now(), models)
 }

@@ -84,7 +84,7 @@ func run2020(t *testing.T, o Options) Score {
 	began := time.Now()
 	s := w.Run(Workload2020(o.Seed, length), length)
 	var table bytes.Buffer
-	s.Write(&table, o.Core.Kappa)
+	s.Write(&table, time.Minute)
 	t.Logf("%d events in %v\n%s", s.Events, time.Since(began).Round(time.Millisecond), &table)
 	if err := w.Check(); err != nil {
 		t.Error(err)

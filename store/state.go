@@ -200,7 +200,10 @@ func readAll[T any](b *bolt.Bucket, out *[]T) error {
 // error: the caller decides whether to go on.
 func (s *State) PutNode(r NodeRecord) error { return s.wait(s.put(nodeBucket, r.Request, r)) }
 
-// DropNode forgets a node.
+// NoteNode notes a node, soon.
+func (s *State) NoteNode(r NodeRecord) { s.add(s.put(nodeBucket, r.Request, r)) }
+
+// DropNode forgets a node, soon.
 func (s *State) DropNode(request string) { s.add(change{bucket: nodeBucket, key: []byte(request)}) }
 
 // PutContainer notes a container, soon.
@@ -327,10 +330,15 @@ func (s *State) settle(batch []change, err error) {
 	}
 }
 
-// SaveModels replaces the saved models by those that each yields, in one transaction: a crash leaves the old ones.
-// It returns how many there are.
-func (s *State) SaveModels(now time.Time, each func(yield func(account, name string, state []byte) error) error) (n int, err error) {
-	return n, s.db.Update(func(tx *bolt.Tx) error {
+// Model is what was learnt of a function.
+type Model struct {
+	Account, Name string
+	State         []byte
+}
+
+// SaveModels replaces the saved models, in one transaction: a crash leaves the old ones.
+func (s *State) SaveModels(now time.Time, ms []Model) error {
+	return s.db.Update(func(tx *bolt.Tx) error {
 		if err := tx.DeleteBucket(modelBucket); err != nil {
 			return err
 		}
@@ -341,10 +349,12 @@ func (s *State) SaveModels(now time.Time, each func(yield func(account, name str
 		if err := tx.Bucket(metaBucket).Put(savedAtKey, binary.BigEndian.AppendUint64(nil, uint64(now.UnixNano()))); err != nil {
 			return err
 		}
-		return each(func(account, name string, state []byte) error {
-			n++
-			return models.Put([]byte(account+"\x00"+name), state)
-		})
+		for _, m := range ms {
+			if err := models.Put([]byte(m.Account+"\x00"+m.Name), m.State); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

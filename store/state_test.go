@@ -1,6 +1,8 @@
 package store
 
 import (
+	bolt "go.etcd.io/bbolt"
+
 	"errors"
 	"fmt"
 	"maps"
@@ -10,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	bolt "go.etcd.io/bbolt"
 
 	"github.com/forewarm/forewarm/cluster"
 )
@@ -37,16 +37,12 @@ func mustClose(t *testing.T, s *State) {
 // save writes models, each under account "acc".
 func save(t *testing.T, s *State, models map[string]string) {
 	t.Helper()
-	n, err := s.SaveModels(savedAt, func(yield func(account, name string, state []byte) error) error {
-		for name, state := range models {
-			if err := yield("acc", name, []byte(state)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil || n != len(models) {
-		t.Fatalf("SaveModels of %d = %d, %v", len(models), n, err)
+	var ms []Model
+	for name, state := range models {
+		ms = append(ms, Model{Account: "acc", Name: name, State: []byte(state)})
+	}
+	if err := s.SaveModels(savedAt, ms); err != nil {
+		t.Fatalf("SaveModels of %d = %v", len(models), err)
 	}
 }
 
@@ -99,12 +95,10 @@ func TestFailedSaveKeepsTheOldModels(t *testing.T) {
 	defer mustClose(t, s)
 	want := map[string]string{"hello": "a law"}
 	save(t, s, want)
-	broken := errors.New("the planner broke off")
-	_, err := s.SaveModels(savedAt.Add(time.Hour), func(yield func(account, name string, state []byte) error) error {
-		return errors.Join(yield("acc", "half", []byte("written")), broken)
-	})
-	if !errors.Is(err, broken) {
-		t.Errorf("SaveModels = %v, want %v", err, broken)
+	tooLong := strings.Repeat("x", bolt.MaxKeySize+1)
+	err := s.SaveModels(savedAt.Add(time.Hour), []Model{{Account: "acc", Name: "half", State: []byte("written")}, {Account: "acc", Name: tooLong}})
+	if err == nil {
+		t.Error("SaveModels of a name that no key can hold = nil, want an error")
 	}
 	if got, away := load(t, s, savedAt); !maps.Equal(got, want) || away != 0 {
 		t.Errorf("models after a save that failed: %q, away %v, want %q as before", got, away, want)

@@ -78,16 +78,3 @@ func functions(path string) (*catalog.Catalog, error) {
 }
 
 func hostPort(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
-
-// envPort is a port from the environment, for the contract's sake.
-func envPort(name string, def int) (int, error) {
-	s := os.Getenv(name)
-	if s == "" {
-		return def, nil
-	}
-	p, err := strconv.Atoi(s)
-	if err != nil || p < 0 || p > 65535 {
-		return 0, fmt.Errorf("%s is %q in the environment: want a port, 0 to 65535", name, s)
-	}
-	return p, nil
-}

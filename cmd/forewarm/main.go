@@ -56,7 +56,7 @@ called next, and starts its containers just ahead of that.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	c.AddCommand(demoCommand(), upCommand(), serveCommand(), managerCommand(), nodeCommand(), gatewayCommand(),
+	c.AddCommand(demoCommand(), upCommand(), serveCommand(), configCommand(), managerCommand(), nodeCommand(), gatewayCommand(),
 		invokeCommand(), logsCommand(), explainCommand(), forecastsCommand(), decisionsCommand(), versionCommand())
 	return c
 }

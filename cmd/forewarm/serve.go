@@ -1,169 +1,219 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"os"
-	"time"
+	"log/slog"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/grpc"
 
+	"github.com/forewarm/forewarm/calendar"
 	"github.com/forewarm/forewarm/catalog"
 	"github.com/forewarm/forewarm/cluster/minifaas"
-	"github.com/forewarm/forewarm/console"
+	"github.com/forewarm/forewarm/config"
 	"github.com/forewarm/forewarm/dispatcher"
 	"github.com/forewarm/forewarm/dispatcher/serve"
+	"github.com/forewarm/forewarm/edge"
+	"github.com/forewarm/forewarm/metrics"
 	"github.com/forewarm/forewarm/prewarm"
 	"github.com/forewarm/forewarm/scheduler"
 )
 
-// schedulerFlags are shared by serve and up.
-type schedulerFlags struct {
-	policy   string
-	kappa    time.Duration
-	maxNodes int
-	state    string
-	admin    string
-	drain    time.Duration
-	maxWait  time.Duration
-	maxLine  int
-}
-
-func (f *schedulerFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.policy, "policy", "gap", "what decides how many containers to hold: gap, reactive, ewma, holt or pgmix")
-	c.Flags().DurationVar(&f.kappa, "kappa", time.Minute, "what a cold start is worth, in idle time of the function's container")
-	c.Flags().IntVar(&f.maxNodes, "max-nodes", 20, "nodes held at most")
-	c.Flags().StringVar(&f.state, "state", "", "file in which what was learnt survives a restart")
-	c.Flags().StringVar(&f.admin, "admin", "127.0.0.1:10700", "host:port of metrics, health and forewarm.v1")
-	c.Flags().DurationVar(&f.drain, "drain", 30*time.Second, "that running calls get when the scheduler stops")
-	c.Flags().DurationVar(&f.maxWait, "max-wait", 30*time.Second, "of a call without a deadline of its own")
-	c.Flags().IntVar(&f.maxLine, "max-line", 10_000, "calls of one function that may wait")
-}
-
-// check refuses what would otherwise stand for a default, or come to light in a child's log.
-func (f *schedulerFlags) check() error {
-	if _, err := prewarm.ParsePolicy(f.policy); err != nil {
-		return fmt.Errorf("--policy: %w", err)
-	}
-	for name, d := range map[string]time.Duration{"kappa": f.kappa, "drain": f.drain, "max-wait": f.maxWait} {
-		if d <= 0 {
-			return fmt.Errorf("--%s %v: want a positive duration, such as 30s", name, d)
-		}
-	}
-	for name, n := range map[string]int{"max-nodes": f.maxNodes, "max-line": f.maxLine} {
-		if n < 1 {
-			return fmt.Errorf("--%s %d: want at least 1", name, n)
-		}
-	}
-	return nil
-}
-
-// args repeats the flags for a child process.
-func (f *schedulerFlags) args() []string {
-	return []string{"--policy", f.policy, "--kappa", f.kappa.String(), "--max-nodes", fmt.Sprint(f.maxNodes), "--state", f.state,
-		"--admin", f.admin, "--drain", f.drain.String(), "--max-wait", f.maxWait.String(), "--max-line", fmt.Sprint(f.maxLine)}
-}
-
 func serveCommand() *cobra.Command {
-	var f schedulerFlags
-	var l logFlags
-	var listen, manager, functionsFile string
-	var port int
+	set := &config.Set{Require: []string{"manager"}}
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the scheduler alone, in front of a resource manager that speaks the contract",
 		Long: `Run the scheduler alone. It takes its nodes from the resource manager at --manager, or RESOURCE_MANAGER_ENDPOINT,
-and listens on SERVICE_PORT, or 10600. The manager may come up later, go away, and come back.`,
+and listens on SERVICE_PORT, or 10600. The manager may come up later, go away, and come back.
+
+Settings come from flags, else from the environment, else from a file of settings; "forewarm config show" tells where
+each came from.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
-				return err
-			}
-			if manager == "" {
-				manager = os.Getenv("RESOURCE_MANAGER_ENDPOINT")
-			}
-			if manager == "" {
-				return fmt.Errorf("no resource manager: give --manager host:port, or RESOURCE_MANAGER_ENDPOINT in the environment")
-			}
-			if !c.Flags().Changed("port") {
-				var err error
-				if port, err = envPort("SERVICE_PORT", port); err != nil {
-					return err
-				}
-			}
-			log, err := l.logger("scheduler")
+			cfg, err := set.Load()
 			if err != nil {
 				return err
 			}
-			if host := os.Getenv("HOST_NAME"); host != "" {
-				log = log.With("host", host)
-			}
-			policy, err := prewarm.ParsePolicy(f.policy)
-			if err != nil {
-				return fmt.Errorf("--policy: %w", err)
-			}
-			concurrency, err := concurrencyOf(functionsFile)
-			if err != nil {
-				return err
-			}
-			driver, err := minifaas.New(minifaas.Options{Manager: manager})
-			if err != nil {
-				return err
-			}
-			defer driver.Close()
-			var logs console.Logs
-			s, err := scheduler.New(scheduler.Options{
-				Listen: hostPort(listen, port), Admin: f.admin, State: f.state, Drain: f.drain, Version: versionString(), Log: log,
-				Shell: serve.Options{Driver: driver, Concurrency: concurrency,
-					Core: dispatcher.Options{MaxNodes: f.maxNodes, MaxWait: f.maxWait, MaxLine: f.maxLine}},
-				Planner: prewarm.Options{Policy: policy, Kappa: f.kappa},
-				Extra:   func(g *grpc.Server) { logs.Register(g) },
-			})
-			if err != nil {
-				return err
-			}
-			logs.Shell = s.Shell
-			log.Info("nodes come from a resource manager", "manager", manager)
-			return s.Run(c.Context())
+			return runServe(c.Context(), set, cfg)
 		},
 	}
-	f.add(c)
-	l.add(c)
-	c.Flags().StringVar(&listen, "listen", "127.0.0.1", "address to listen on")
-	c.Flags().IntVar(&port, "port", 10600, "of the contract's Scheduler; SERVICE_PORT where it is not given")
-	c.Flags().StringVar(&manager, "manager", "", "host:port of the resource manager; RESOURCE_MANAGER_ENDPOINT where it is not given")
-	c.Flags().StringVar(&functionsFile, "functions", "", "functions.yaml that says how many requests share a container; without it, as many as measurements allow")
+	set.AddFlags(c.Flags())
 	return c
 }
 
-// concurrencyOf says how many requests one container of a function may hold: as its catalog says, one where that
-// is silent, and without a catalog as many as measurements allow.
-func concurrencyOf(path string) (func(account, function string) int, error) {
-	if path == "" {
-		return nil, nil
-	}
-	if path == samples {
-		return concurrency(catalog.Samples()), nil
-	}
-	c, err := catalog.Load(path)
+func runServe(ctx context.Context, set *config.Set, cfg *config.Config) error {
+	log, err := logger("scheduler", cfg.Log.Level, cfg.Log.Format)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return concurrency(c), nil
+	if cfg.HostName != "" {
+		log = log.With("host", cfg.HostName)
+	}
+	driver, err := minifaas.New(minifaas.Options{Manager: cfg.Manager})
+	if err != nil {
+		return err
+	}
+	defer driver.Close()
+	o, err := schedulerOptions(cfg, driver, log)
+	if err != nil {
+		return err
+	}
+	s, err := scheduler.New(o)
+	if err != nil {
+		return err
+	}
+	log.Info("nodes come from a resource manager", "manager", cfg.Manager)
+	watch(ctx, set, cfg, s, log)
+	return s.Run(ctx)
 }
 
-func concurrency(c *catalog.Catalog) func(account, function string) int {
+// watch follows the configuration's file and applies what changes.
+func watch(ctx context.Context, set *config.Set, cfg *config.Config, s *scheduler.Scheduler, log *slog.Logger) {
+	w := config.NewWatcher(set, cfg)
+	w.Report = func(changes []config.Change, err error) {
+		switch {
+		case err != nil:
+			log.Error("the changed configuration was not applied; the old one stays in force", "error", err)
+		case len(changes) > 0:
+			log.Info("configuration changed", "changes", fmt.Sprint(changes))
+		}
+		s.Reloaded(err)
+	}
+	go func() {
+		if err := w.Run(ctx, func(_, cfg *config.Config, _ []string) error { return apply(cfg, s) }); err != nil {
+			log.Error("the configuration's file is not followed any more", "error", err)
+		}
+	}()
+	if err := apply(cfg, s); err != nil {
+		log.Error("bounds of functions were not applied", "error", err)
+	}
+}
+
+// schedulerOptions turns the configuration into what the scheduler takes.
+func schedulerOptions(cfg *config.Config, driver serve.Driver, log *slog.Logger) (o scheduler.Options, err error) {
+	policy, err := prewarm.ParsePolicy(cfg.Planner.Policy)
+	if err != nil {
+		return o, err
+	}
+	mode, err := prewarm.ParseMode(string(cfg.Planner.Mode))
+	if err != nil {
+		return o, err
+	}
+	concurrency, core, err := sharing(cfg)
+	if err != nil {
+		return o, err
+	}
+	core.MaxNodes, core.MaxWait, core.MaxLine, core.Grace = cfg.Dispatcher.MaxNodes, cfg.Dispatcher.MaxWait, cfg.Dispatcher.MaxLine, cfg.Dispatcher.Grace
+	o = scheduler.Options{
+		Listen: cfg.Listen.HostPort(), Admin: cfg.Admin, AllowPlaintext: cfg.AllowPlaintext,
+		TLS:      edge.TLSFiles{Cert: cfg.TLS.Contract.Cert, Key: cfg.TLS.Contract.Key, ClientCA: cfg.TLS.Contract.ClientCA},
+		AdminTLS: edge.TLSFiles{Cert: cfg.TLS.Admin.Cert, Key: cfg.TLS.Admin.Key, ClientCA: cfg.TLS.Admin.ClientCA},
+		Tokens:   edge.TokenFiles{Read: files(cfg.Tokens.ReadFile), Write: files(cfg.Tokens.WriteFile)},
+		State:    cfg.State.File, Drain: cfg.Dispatcher.Drain, Version: versionString(), Log: log, Series: cfg.Metrics.Series,
+		Push:  metrics.PushOptions{URL: cfg.Metrics.PushURL, Every: cfg.Metrics.PushEvery},
+		Shell: serve.Options{Driver: driver, Concurrency: concurrency, Core: core},
+		Planner: prewarm.Options{Policy: policy, Mode: mode, Kappa: cfg.Planner.Kappa, RoundMin: cfg.Planner.Rounds.Min, RoundMax: cfg.Planner.Rounds.Max,
+			Prices: prewarm.Prices(cfg.Planner.Prices), TargetCold: cfg.Planner.TargetCold},
+	}
+	return o, nil
+}
+
+func files(path string) []string {
+	if path == "" {
+		return nil
+	}
+	return []string{path}
+}
+
+// sharing says how many requests one container of a function may hold: as the configuration says, else as the
+// catalog does, one where that is silent. Without a catalog it is a cluster of the contract: then as many as
+// measurements allow, and the price is that of nodes.
+func sharing(cfg *config.Config) (of func(account, function string) int, core dispatcher.Options, err error) {
+	def := 1
 	m := map[string]int{}
-	for _, f := range c.Functions {
-		m[f.Name] = f.Concurrency
+	switch cfg.Catalog {
+	case "":
+		def, core = 0, dispatcher.PricedByNode()
+	case samples:
+		concurrency(m, catalog.Samples())
+	default:
+		c, err := catalog.Load(cfg.Catalog)
+		if err != nil {
+			return nil, core, err
+		}
+		concurrency(m, c)
+	}
+	for name, f := range cfg.Functions {
+		switch f.Concurrency {
+		case 0: // not given
+		case config.Auto:
+			m[name] = 0
+		default:
+			m[name] = f.Concurrency
+		}
 	}
 	return func(_, function string) int {
 		if n, ok := m[function]; ok {
 			return n
 		}
-		return 1
+		return def
+	}, core, nil
+}
+
+func concurrency(m map[string]int, c *catalog.Catalog) {
+	for _, f := range c.Functions {
+		m[f.Name] = f.Concurrency
 	}
+}
+
+// apply brings what may change while the scheduler runs into force.
+func apply(cfg *config.Config, s *scheduler.Scheduler) error {
+	levers := map[string]scheduler.Levers{}
+	for name, f := range cfg.Functions {
+		l := scheduler.Levers{Limits: dispatcher.Limits{Containers: f.MaxContainers, Waiting: f.MaxWaiting, Paused: f.Pause},
+			Bounds: prewarm.Bounds{Min: f.Min, Max: f.Max, Paused: f.Pause}}
+		for _, w := range f.Calendar {
+			l.Bounds.Calendar = append(l.Bounds.Calendar, calendar.Window(w))
+		}
+		levers[name] = l
+	}
+	accounts := map[string]dispatcher.AccountLimits{}
+	for name, a := range cfg.Accounts {
+		accounts[name] = dispatcher.AccountLimits{Containers: a.MaxContainers, Waiting: a.MaxWaiting, MemoryShare: a.MemoryShare}
+	}
+	mode, err := prewarm.ParseMode(string(cfg.Planner.Mode))
+	if err != nil {
+		return err
+	}
+	return s.Apply(scheduler.Config{Mode: mode, Functions: levers, Accounts: accounts})
 }
 
 // samples names the built-in functions where a file is expected.
 const samples = "(samples)"
+
+// configCommand checks and shows the configuration of serve.
+func configCommand() *cobra.Command {
+	c := &cobra.Command{Use: "config", Short: "Check the scheduler's configuration, or show where each setting comes from"}
+	check, show := &config.Set{}, &config.Set{}
+	checking := &cobra.Command{Use: "check", Short: "Load the configuration as serve would, and say what is wrong with it", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if _, err := check.Load(); err != nil {
+				return err
+			}
+			fmt.Fprintln(c.OutOrStdout(), "the configuration is sound")
+			return nil
+		}}
+	showing := &cobra.Command{Use: "show", Short: "Show every setting with its origin", Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := show.Load()
+			if err != nil {
+				return err
+			}
+			return cfg.Show(c.OutOrStdout())
+		}}
+	check.AddFlags(checking.Flags())
+	show.AddFlags(showing.Flags())
+	c.AddCommand(checking, showing)
+	return c
+}

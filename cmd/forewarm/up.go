@@ -18,6 +18,7 @@ import (
 
 	"github.com/forewarm/forewarm/catalog"
 	"github.com/forewarm/forewarm/cluster/local"
+	"github.com/forewarm/forewarm/config"
 )
 
 func upCommand() *cobra.Command {
@@ -32,7 +33,7 @@ func upCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return u.run(c.Context()) },
 	}
-	u.sched.add(c)
+	u.set.AddFlags(c.Flags(), "listen.address", "listen.port", "manager", "catalog", "log.level", "log.format")
 	u.cluster.add(c)
 	u.log.add(c)
 	c.Flags().StringVar(&u.functions, "functions", "", "functions.yaml; without it, the built-in samples hello, sleep, cpu and memory")
@@ -48,7 +49,8 @@ func upCommand() *cobra.Command {
 type up struct {
 	functions, listen                  string
 	http, contract, scheduler, manager int
-	sched                              schedulerFlags
+	set                                config.Set
+	cfg                                *config.Config // as the scheduler will load it
 	cluster                            clusterFlags
 	log                                logFlags
 }
@@ -65,7 +67,11 @@ type role struct {
 }
 
 func (u *up) run(ctx context.Context) error {
-	if err := errors.Join(u.sched.check(), u.cluster.check()); err != nil {
+	var err error
+	if u.cfg, err = u.set.Load(); err != nil {
+		return err
+	}
+	if err := u.cluster.check(); err != nil {
 		return err
 	}
 	if _, err := u.log.logger("up"); err != nil {
@@ -88,10 +94,10 @@ func (u *up) run(ctx context.Context) error {
 	var roles []*role
 	for _, args := range [][]string{
 		append(append([]string{"manager", "--port", fmt.Sprint(u.manager)}, u.cluster.args()...), logs...),
-		append(append([]string{"serve", "--port", fmt.Sprint(u.scheduler), "--manager", hostPort("127.0.0.1", u.manager)}, u.sched.args()...), logs...),
+		append(append([]string{"serve", "--port", fmt.Sprint(u.scheduler), "--manager", hostPort("127.0.0.1", u.manager)}, u.set.Args()...), logs...),
 		append([]string{"gateway", "--listen", u.listen, "--http-port", fmt.Sprint(u.http), "--port", fmt.Sprint(u.contract), "--scheduler", hostPort("127.0.0.1", u.scheduler)}, logs...),
 	} {
-		r, err := startRole(args, u.sched.drain)
+		r, err := startRole(args, u.cfg.Dispatcher.Drain)
 		if err != nil {
 			return errors.Join(err, endRoles(roles, true))
 		}
@@ -108,7 +114,7 @@ func (u *up) run(ctx context.Context) error {
 func (u *up) portsFree() error {
 	for _, p := range []struct{ flag, addr string }{
 		{"http-port", hostPort(u.listen, u.http)}, {"gateway-port", hostPort(u.listen, u.contract)},
-		{"scheduler-port", hostPort("127.0.0.1", u.scheduler)}, {"manager-port", hostPort("127.0.0.1", u.manager)}, {"admin", u.sched.admin},
+		{"scheduler-port", hostPort("127.0.0.1", u.scheduler)}, {"manager-port", hostPort("127.0.0.1", u.manager)}, {"admin", u.cfg.Admin},
 	} {
 		l, err := net.Listen("tcp", p.addr)
 		if err != nil {
@@ -209,7 +215,7 @@ func (u *up) waitReady(ctx context.Context, roles []*role) error {
 
 // answers says whether the gateway, the scheduler and the manager listen.
 func (u *up) answers(ctx context.Context) bool {
-	for _, url := range []string{"http://" + hostPort(u.listen, u.http) + "/functions", "http://" + u.sched.admin + "/readyz"} {
+	for _, url := range []string{"http://" + hostPort(u.listen, u.http) + "/functions", "http://" + u.cfg.Admin + "/readyz"} {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return false
@@ -238,7 +244,7 @@ func (u *up) greet(c *catalog.Catalog) {
 			fmt.Printf("\nforewarm is up. Try:\n\n  curl -i http://%s/function/%s\n", hostPort(u.listen, u.http), f.Name)
 		})
 	}
-	fmt.Printf("  forewarm explain --admin %s\n  curl http://%s/metrics\n\nFunctions:", u.sched.admin, u.sched.admin)
+	fmt.Printf("  forewarm explain --admin %s\n  curl http://%s/metrics\n\nFunctions:", u.cfg.Admin, u.cfg.Admin)
 	for _, f := range c.Functions {
 		fmt.Printf(" %s", f.Name)
 	}

@@ -93,7 +93,9 @@ func toStatus(err error) error {
 	switch {
 	case errors.Is(err, dispatcher.ErrInvalid):
 		code = codes.InvalidArgument
-	case errors.Is(err, dispatcher.ErrLineFull):
+	case errors.Is(err, dispatcher.ErrPaused):
+		code = codes.FailedPrecondition
+	case errors.Is(err, dispatcher.ErrLineFull), errors.Is(err, dispatcher.ErrLimit):
 		code = codes.ResourceExhausted
 	case errors.Is(err, dispatcher.ErrDeadline), errors.Is(err, context.DeadlineExceeded):
 		code = codes.DeadlineExceeded

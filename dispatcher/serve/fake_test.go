@@ -37,6 +37,7 @@ type fakeNode struct {
 	containers map[string]int64
 	live       string
 	deaf       bool
+	deafFor    int  // calls that go unanswered
 	dumb       bool // its readings are errors
 }
 
@@ -112,6 +113,10 @@ func (c *fakeCluster) ReleaseNode(ctx context.Context, _ string, n *cluster.Node
 // reach finds a node that answers. c.mu is held.
 func (c *fakeCluster) reach(id string) (*fakeNode, error) {
 	n := c.nodes[id]
+	if n != nil && n.deafFor > 0 {
+		n.deafFor--
+		return nil, fmt.Errorf("fake: %s does not answer for now: %w", id, cluster.ErrNodeLost)
+	}
 	if n == nil || n.deaf {
 		return nil, fmt.Errorf("fake: %s does not answer: %w", id, cluster.ErrNodeLost)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/forewarm/forewarm/cluster"
 	"github.com/forewarm/forewarm/dispatcher"
+	"github.com/forewarm/forewarm/store"
 )
 
 // carryOut does what an order says, when it is time, and reports the result to the core.
@@ -48,26 +49,36 @@ func (s *Shell) waitUntil(at time.Duration) bool {
 
 func (s *Shell) startContainer(ctx context.Context, o dispatcher.Order) {
 	began := time.Now()
+	record := store.ContainerRecord{Name: o.Spec.Name, Node: o.Node.ID, Function: *o.Function, Concurrency: o.Concurrency,
+		Units: o.Why.Units, Memory: o.Spec.Memory, Slot: o.Slot}
+	s.journal.PutContainer(record)
+	defer s.startingOn(o.Node.ID)()
 	id, err := s.opts.Driver.CreateContainer(ctx, o.Spec.Name, o.Node, o.Function, o.Spec)
 	if s.base.Err() != nil {
 		return
 	}
+	s.watch.Order(o.Kind, time.Since(began), err)
 	if err != nil {
+		s.journal.DropContainer(o.Spec.Name)
 		s.quiet.warn(s.log, "start "+o.Function.Name, "container did not start", "function", o.Function.Name, "node", o.Node.ID, "error", err)
 		f := failure(err)
 		f.NodeLost = errors.Is(err, cluster.ErrNodeLost) && !s.alive(o.Node)
 		s.do(func(now time.Duration, fx *dispatcher.Effects) { s.told(s.core.StartFailed(now, o.ID, f, fx)) })
 		return
 	}
+	record.ID = id
+	s.journal.PutContainer(record)
 	s.log.Info("container started", "function", o.Function.Name, "container", id, "node", o.Node.ID, "took", time.Since(began).Round(time.Millisecond))
 	s.do(func(now time.Duration, fx *dispatcher.Effects) { s.told(s.core.Started(now, o.ID, id, fx)) })
 }
 
 func (s *Shell) stopContainer(ctx context.Context, o dispatcher.Order) {
+	began := time.Now()
 	err := s.opts.Driver.RemoveContainer(ctx, o.Spec.Name, o.Node, o.ContainerID)
 	if s.base.Err() != nil {
 		return
 	}
+	s.watch.Order(o.Kind, time.Since(began), err)
 	if err != nil && !errors.Is(err, cluster.ErrNotFound) {
 		s.quiet.warn(s.log, "stop "+o.Node.ID, "container could not be removed", "function", o.Function.Name, "container", o.ContainerID, "node", o.Node.ID, "error", err)
 		f := failure(err)
@@ -75,8 +86,28 @@ func (s *Shell) stopContainer(ctx context.Context, o dispatcher.Order) {
 		s.do(func(now time.Duration, fx *dispatcher.Effects) { s.told(s.core.StopFailed(now, o.ID, f, fx)) })
 		return
 	}
+	s.journal.DropContainer(o.Spec.Name)
 	s.log.Info("container removed", "function", o.Function.Name, "container", o.ContainerID, "node", o.Node.ID)
 	s.do(func(now time.Duration, fx *dispatcher.Effects) { s.told(s.core.Stopped(now, o.ID, fx)) })
+}
+
+// startingOn counts a start that is under way on a node, until the returned function is called.
+func (s *Shell) startingOn(node string) (done func()) {
+	add := func(n int) {
+		s.nodesMu.Lock()
+		defer s.nodesMu.Unlock()
+		if s.starts[node] += n; s.starts[node] == 0 {
+			delete(s.starts, node)
+		}
+	}
+	add(1)
+	return func() { add(-1) }
+}
+
+func (s *Shell) startsOn(node string) int {
+	s.nodesMu.Lock()
+	defer s.nodesMu.Unlock()
+	return s.starts[node]
 }
 
 // slowManager is after how long it is said that the manager does not answer.
@@ -89,25 +120,35 @@ func (s *Shell) reserveNode(ctx context.Context, o dispatcher.Order) {
 	defer time.AfterFunc(slowManager, func() {
 		s.quiet.warn(s.log, "silence", "the resource manager has not answered a reservation yet; check that it runs and that its address is right", "for", slowManager)
 	}).Stop()
-	n, err := s.opts.Driver.ReserveNode(ctx, requestID("reserve", o.ID), o.Account)
+	began := time.Now()
+	record := store.NodeRecord{Request: requestID("reserve", o.ID), Account: o.Account}
+	if err := s.journal.PutNode(record); err != nil { // a call that waits matters more than what a crash would lose
+		s.quiet.warn(s.log, "state", "a reservation leaves before it is written down", "error", err)
+	}
+	n, err := s.opts.Driver.ReserveNode(ctx, record.Request, o.Account)
 	if s.base.Err() != nil {
 		if err == nil {
 			s.giveBack(n)
 		}
 		return
 	}
+	s.watch.Order(o.Kind, time.Since(began), err)
 	if err != nil {
+		s.journal.DropNode(record.Request)
 		s.quiet.warn(s.log, "reserve", "no node could be reserved; it is tried again", "error", err)
 		s.do(func(now time.Duration, fx *dispatcher.Effects) {
 			s.told(s.core.ReserveFailed(now, o.ID, failure(err), fx))
 		})
 		return
 	}
+	record.Node = n
+	s.keepNode(record)
 	s.do(func(now time.Duration, fx *dispatcher.Effects) { err = s.core.NodeReady(now, o.ID, n, fx) })
 	if err != nil {
 		s.log.Error("node refused", "node", n.ID, "error", err)
 		if !s.holds(n.ID) {
 			s.giveBack(n)
+			s.dropNode(n.ID)
 		}
 		return
 	}
@@ -155,10 +196,12 @@ func (s *Shell) giveBack(n cluster.Node) {
 }
 
 func (s *Shell) releaseNode(ctx context.Context, o dispatcher.Order) {
+	began := time.Now()
 	err := s.opts.Driver.ReleaseNode(ctx, requestID("release", o.ID), o.Node)
 	if s.base.Err() != nil {
 		return
 	}
+	s.watch.Order(o.Kind, time.Since(began), err)
 	if err != nil && !errors.Is(err, cluster.ErrNotFound) {
 		s.quiet.warn(s.log, "release", "node could not be released; it is tried again", "node", o.Node.ID, "error", err)
 		s.do(func(now time.Duration, fx *dispatcher.Effects) {
@@ -166,6 +209,7 @@ func (s *Shell) releaseNode(ctx context.Context, o dispatcher.Order) {
 		})
 		return
 	}
+	s.dropNode(o.Node.ID)
 	s.log.Info("node released", "node", o.Node.ID)
 	s.do(func(now time.Duration, fx *dispatcher.Effects) { s.told(s.core.Released(now, o.ID, fx)) })
 }

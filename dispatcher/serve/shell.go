@@ -10,6 +10,7 @@ import (
 
 	"github.com/forewarm/forewarm/cluster"
 	"github.com/forewarm/forewarm/dispatcher"
+	"github.com/forewarm/forewarm/store"
 )
 
 // nodes is what the shell asks of a manager.
@@ -39,8 +40,23 @@ type Options struct {
 	Concurrency  func(account, function string) int // requests that one container may hold; 0: as measurements allow. Default: 0 for all
 	OrderTimeout time.Duration                      // of one order to the cluster. Default 30 s.
 	StatsEvery   time.Duration                      // between readings of each node. Default 1 s.
+	Journal      journal                            // where what is ours is written, for a restart. Default: nowhere
+	Watch        watch                              // counts orders, waits and readings. Default: nobody
 	Records      int                                // orders that are remembered with their reasons. Default 4,096.
 }
+
+// watch is told of what happens around the core.
+type watch interface {
+	Order(kind dispatcher.OrderKind, took time.Duration, err error)
+	Waited(how dispatcher.Served, wait time.Duration)
+	Readings(ok, failed int, usedMemory int64)
+}
+
+type noWatch struct{}
+
+func (noWatch) Order(dispatcher.OrderKind, time.Duration, error) {}
+func (noWatch) Waited(dispatcher.Served, time.Duration)          {}
+func (noWatch) Readings(int, int, int64)                         {}
 
 // Shell runs a dispatcher.Core live. Its methods are safe for concurrent use.
 type Shell struct {
@@ -61,6 +77,14 @@ type Shell struct {
 	giveUp context.CancelFunc
 	orders sync.WaitGroup
 	quiet  quieter
+
+	journal    journal
+	watch      watch
+	nodesMu    sync.Mutex
+	nodes      map[string]store.NodeRecord // held, by the manager's name
+	starts     map[string]int              // under way, by node
+	strayUntil atomic.Int64                // end of strayTime, time since start; 0: nothing was recovered
+	strays     map[string]int              // readings in which a node listed a container that nobody knows; of pollStats alone
 }
 
 // waiter is where a blocked caller gets its grant.
@@ -93,7 +117,13 @@ func New(o Options) (*Shell, error) {
 	if o.Records == 0 {
 		o.Records = 4096
 	}
-	s := &Shell{core: core, opts: o, log: o.Log, start: time.Now(), records: newRecords(o.Records),
+	if o.Journal == nil {
+		o.Journal = noJournal{}
+	}
+	if o.Watch == nil {
+		o.Watch = noWatch{}
+	}
+	s := &Shell{journal: o.Journal, watch: o.Watch, nodes: map[string]store.NodeRecord{}, starts: map[string]int{}, strays: map[string]int{}, core: core, opts: o, log: o.Log, start: time.Now(), records: newRecords(o.Records),
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 	s.base, s.end = context.WithCancel(context.Background())
 	s.asking, s.giveUp = context.WithCancel(s.base)
@@ -210,6 +240,9 @@ func (s *Shell) Acquire(ctx context.Context, r dispatcher.Request) (dispatcher.L
 	select {
 	case g := <-w.ch:
 		s.waiters.Put(w)
+		if g.Err == nil {
+			s.watch.Waited(g.Lease.Served, g.Lease.Wait)
+		}
 		if ctx.Err() != nil { // both came at once
 			s.refuse(g, r.ID)
 			return dispatcher.Lease{}, ctx.Err()
@@ -249,7 +282,7 @@ func (s *Shell) abandon(ctx context.Context, w *waiter, t dispatcher.Ticket, id 
 func (s *Shell) refuse(g dispatcher.Grant, id string) {
 	if g.Err == nil && !g.Shared {
 		s.do(func(now time.Duration, fx *dispatcher.Effects) {
-			_ = s.core.Return(now, dispatcher.Returned{RequestID: id, ContainerID: g.Lease.ContainerID}, fx) // it may have expired
+			_ = s.core.Return(now, dispatcher.Returned{RequestID: id, ContainerID: g.Lease.ContainerID, Unused: true}, fx) // it may have expired
 		})
 	}
 }
@@ -279,6 +312,18 @@ func (s *Shell) SetLevel(l dispatcher.Level) (err error) {
 func (s *Shell) SetNodes(t dispatcher.NodeTarget) (err error) {
 	s.do(func(now time.Duration, fx *dispatcher.Effects) { err = s.core.SetNodes(now, t, fx) })
 	return err
+}
+
+// SetLimits bounds a function.
+func (s *Shell) SetLimits(fn dispatcher.FnID, l dispatcher.Limits) (err error) {
+	s.do(func(now time.Duration, fx *dispatcher.Effects) { err = s.core.SetLimits(now, fn, l, fx) })
+	return err
+}
+
+// DrainNode takes a node out of use, or with undo into it again, and says how many containers it holds.
+func (s *Shell) DrainNode(n dispatcher.NodeID, undo bool) (containers int, err error) {
+	s.do(func(now time.Duration, fx *dispatcher.Effects) { containers, err = s.core.DrainNode(now, n, undo, fx) })
+	return containers, err
 }
 
 // lastAnswer is what a manager gets at the end to answer reservations in, so that their nodes can be given back.

@@ -13,39 +13,135 @@ import (
 	"github.com/forewarm/forewarm/dispatcher"
 )
 
-// lostAfter is how many readings in a row may fail before a node counts as lost.
+// lostAfter is how many readings in a row may fail before a node counts as lost. The second and third follow soon
+// after the first: whoever is gone stays silent, whoever is slow or was cut off for a moment answers one of them.
 const lostAfter = 3
+
+// againAfter is the pause between them.
+const againAfter = 400 * time.Millisecond
 
 // pollStats reads every node once a period. A node that does not answer, or that answers as another machine
 // than before, is lost.
 func (s *Shell) pollStats(ctx context.Context) {
-	failed := map[dispatcher.NodeID]int{}
-	lives := map[dispatcher.NodeID]string{}
 	tick := time.NewTicker(s.opts.StatsEvery)
 	defer tick.Stop()
+	var suspicions sync.WaitGroup
+	defer suspicions.Wait()
+	suspected := suspects{of: map[dispatcher.NodeID]bool{}}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		ok, failed, used := 0, 0, int64(0)
 		for _, r := range s.readAll(ctx) {
-			id := r.node.ID
 			switch {
 			case ctx.Err() != nil:
 				return
-			case r.err != nil && !silent(r.err):
-				failed[id] = 0 // it lives, whatever it said
-			case r.err != nil:
-				if failed[id]++; failed[id] == lostAfter {
-					s.lose(id, r.node.Node.ID, r.err)
-				}
-			case r.stats.LiveID != "" && lives[id] != "" && r.stats.LiveID != lives[id]:
-				s.lose(id, r.node.Node.ID, fmt.Errorf("it answers as another machine: live id %q, before %q", r.stats.LiveID, lives[id]))
+			case r.err == nil:
+				ok++
+				used += r.stats.Node.UsedMemory
+				s.heard(ctx, &r)
 			default:
-				failed[id], lives[id] = 0, r.stats.LiveID
-				s.do(func(now time.Duration, fx *dispatcher.Effects) { _ = s.core.NodeStats(now, id, r.stats, fx) }) // it may be gone by now
+				failed++
+				if silent(r.err) && suspected.begin(r.node.ID) {
+					suspicions.Go(func() {
+						defer suspected.end(r.node.ID)
+						s.suspect(ctx, &r)
+					})
+				}
 			}
+		}
+		s.watch.Readings(ok, failed, used)
+	}
+}
+
+// suspects are the nodes that are being asked again.
+type suspects struct {
+	mu sync.Mutex
+	of map[dispatcher.NodeID]bool
+}
+
+func (s *suspects) begin(id dispatcher.NodeID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.of[id] {
+		return false
+	}
+	s.of[id] = true
+	return true
+}
+
+func (s *suspects) end(id dispatcher.NodeID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.of, id)
+}
+
+// suspect asks a node that did not answer again, and gives it up when it stays silent.
+func (s *Shell) suspect(ctx context.Context, r *reading) {
+	err := r.err
+	for range lostAfter - 1 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(againAfter):
+		}
+		ask, cancel := context.WithTimeout(ctx, max(s.opts.StatsEvery, 200*time.Millisecond))
+		_, err = s.opts.Driver.Stats(ask, &r.node.Node)
+		cancel()
+		if err == nil || !silent(err) || ctx.Err() != nil {
+			return
+		}
+	}
+	s.lose(r.node.ID, r.node.Node.ID, err)
+}
+
+// heard takes in what a node says of itself.
+func (s *Shell) heard(ctx context.Context, r *reading) {
+	if !s.sameMachine(r) {
+		return
+	}
+	s.do(func(now time.Duration, fx *dispatcher.Effects) { _ = s.core.NodeStats(now, r.node.ID, r.stats, fx) }) // it may be gone by now
+	s.removeLateStrays(ctx, r)
+}
+
+// sameMachine says whether a node answers as the machine that was reserved, and notes its live id.
+func (s *Shell) sameMachine(r *reading) bool {
+	live := r.stats.LiveID
+	s.nodesMu.Lock()
+	n, held := s.nodes[r.node.Node.ID]
+	s.nodesMu.Unlock()
+	switch {
+	case live == "" || !held:
+	case n.LiveID == "":
+		n.LiveID = live
+		s.keepNode(n)
+	case n.LiveID != live:
+		s.lose(r.node.ID, n.Node.ID, fmt.Errorf("it answers as another machine: live id %q, before %q", live, n.LiveID))
+		return false
+	}
+	return true
+}
+
+// strayTime is how long after a restart nodes are searched for containers whose start an earlier run had ordered and
+// not seen answered: they may come up late.
+const strayTime = time.Minute
+
+// removeLateStrays removes containers that nobody knows and that two readings in a row list, while none is starting.
+func (s *Shell) removeLateStrays(ctx context.Context, r *reading) {
+	if until := s.strayUntil.Load(); until == 0 || int64(s.Now()) > until || s.startsOn(r.node.Node.ID) > 0 {
+		return
+	}
+	for _, c := range r.stats.Containers {
+		if s.core.Knows(c.ID) {
+			delete(s.strays, c.ID)
+			continue
+		}
+		if s.strays[c.ID]++; s.strays[c.ID] > 1 {
+			delete(s.strays, c.ID)
+			s.removeStray(ctx, &r.node.Node, c.ID)
 		}
 	}
 }
