@@ -61,6 +61,7 @@ type node struct {
 	available  int64 // bytes that the node says are unused; -1: it does not say
 	containers map[ContainerID]*container
 	emptySince time.Duration
+	failedAt   time.Duration // of the last start that failed here; it is tried again soon
 	readyAt    time.Duration
 	releasing  bool
 	cordoned   bool // by an operator: nothing is placed here, whatever the need

@@ -82,6 +82,9 @@ func (c *Core) StartFailed(now time.Duration, order uint64, why Failure, fx *Eff
 		f.starting.remove(ref.c)
 		f.count.StartFailed++
 		f.lastFailed = why.Err
+		if f.line.n > 0 && !why.Fatal && !why.NodeLost {
+			f.core.ledger.noteFailed(ref.c.node, f.now)
+		}
 		if !why.NodeLost && !why.Memory { // the fault may be the function's own
 			f.failures++
 			f.backOff(ref.c)

@@ -126,6 +126,13 @@ func (c *Core) ReserveFailed(now time.Duration, order uint64, why Failure, fx *E
 	return nil
 }
 
+// noteFailed keeps a node on which a start failed for its next try.
+func (l *ledger) noteFailed(n *node, now time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n.failedAt = now
+}
+
 // refusal is why the manager gave no node when it was last asked; "" when it gave one since.
 func (l *ledger) refusal() string {
 	l.mu.Lock()
@@ -215,6 +222,9 @@ func (l *ledger) trim(now time.Duration, c *Core, fx *Effects) {
 	live := l.live()
 	for _, n := range slices.Backward(live) {
 		if n.booked > 0 || len(live) <= l.planned(now) && !n.cordoned {
+			continue
+		}
+		if n.failedAt > 0 && now < n.failedAt+2*l.opts.RetryMax && !n.cordoned && !l.shuttingDown {
 			continue
 		}
 		if !n.cordoned && !planned && now < n.emptySince+l.opts.NodeIdle && !l.shuttingDown {

@@ -49,7 +49,7 @@ func TestBadFlags(t *testing.T) {
 		{"more nodes at first than ever", nil, []string{"manager", "--nodes", "5", "--node-cap", "3"}, []string{"--node-cap", "3", "--nodes", "5"}},
 		{"nodes without memory", nil, []string{"up", "--node-memory", "0"}, []string{"--node-memory", "0", "MiB"}},
 		{"SERVICE_PORT that is no number", []string{"SERVICE_PORT=http"}, []string{"serve", "--manager", "127.0.0.1:1"}, []string{"SERVICE_PORT", `"http"`, "0 to 65535"}},
-		{"SERVICE_PORT out of range", []string{"SERVICE_PORT=70000"}, []string{"serve", "--manager", "127.0.0.1:1"}, []string{"SERVICE_PORT", `"70000"`, "0 to 65535"}},
+		{"SERVICE_PORT out of range", []string{"SERVICE_PORT=70000"}, []string{"serve", "--manager", "127.0.0.1:1"}, []string{"SERVICE_PORT", `"70000"`, "at most 65535"}},
 		{"no manager", nil, []string{"serve"}, []string{"--manager", "RESOURCE_MANAGER_ENDPOINT"}},
 		{"a manager that is no address", []string{"RESOURCE_MANAGER_ENDPOINT=somewhere"}, []string{"serve", "--port", "0"}, []string{`"somewhere"`, "host:port"}},
 		{"a log level that is none", nil, []string{"up", "--log-level", "loud"}, []string{"--log-level", `"loud"`, "debug, info, warn or error"}},

@@ -15,8 +15,7 @@ import (
 
 func newTestRegistry(t *testing.T) *prometheus.Registry {
 	t.Helper()
-	core, plan := busyDay()
-	r, err := NewRegistry(newCollector(t, Options{Core: core, Planner: plan, Now: noon}))
+	r, err := NewRegistry(newCollector(t, busyOptions()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ type core interface {
 type planner interface {
 	Forecast(now time.Duration, fn dispatcher.FnID) (prewarm.Forecast, bool)
 	Last() prewarm.Round
+	Mode() prewarm.Mode
 }
 
 // Options tells a Collector what to read. Core and Now are required.
@@ -33,6 +34,8 @@ type Options struct {
 	Core      core
 	Now       func() time.Duration // time since the start of the run, as Core reckons
 	Planner   planner              // see OfController. Nil: there is none, and neither are its metrics
+	Outside   *Outside             // what is counted around the core. Nil: nothing, and its metrics are not told
+	Ready     func() error         // as in AdminOptions. Nil: it is not told
 	Functions int                  // that have series of their own, at least 1; the rest is summed under function="other". Default 200.
 	Version   string               // of the program. Default "unknown".
 }
@@ -53,6 +56,12 @@ func (p Controlled) Forecast(now time.Duration, fn dispatcher.FnID) (f prewarm.F
 	return f, ok
 }
 
+// Mode is the mode that is in force.
+func (p Controlled) Mode() (m prewarm.Mode) {
+	p.c.View(func(pl *prewarm.Planner) { m = pl.Mode() })
+	return m
+}
+
 // Collector folds what dispatcher and planner count into metrics, each time it is asked. It is safe for concurrent
 // use.
 type Collector struct {
@@ -62,6 +71,7 @@ type Collector struct {
 
 	mu     sync.Mutex // guards what follows: scrapes take turns
 	top    *top
+	spent  spent
 	values []float64 // scratch
 }
 
@@ -79,14 +89,11 @@ func New(o Options) (*Collector, error) {
 	if o.Version == "" {
 		o.Version = "unknown"
 	}
-	c := &Collector{opts: o, descs: map[string]*prometheus.Desc{}, top: newTop(o.Functions)}
+	c := &Collector{opts: o, descs: map[string]*prometheus.Desc{}, bounds: waitBounds(), top: newTop(o.Functions)}
 	for _, g := range List() {
 		for _, m := range g.Metrics {
 			c.descs[m.Name] = prometheus.NewDesc(m.Name, m.Help, m.Labels, nil)
 		}
-	}
-	for _, b := range dispatcher.WaitBounds() {
-		c.bounds = append(c.bounds, b.Seconds())
 	}
 	return c, nil
 }
@@ -125,8 +132,28 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	emit(c, ch, clusterSeries, &cluster)
 	if c.opts.Planner != nil {
 		emit(c, ch, roundSeries, c.opts.Planner.Last())
+		c.planner(ch, c.opts.Planner)
 	}
+	if c.opts.Outside != nil {
+		c.outside(ch, c.opts.Outside)
+	}
+	c.program(ch, known)
+}
+
+func (c *Collector) planner(ch chan<- prometheus.Metric, p planner) {
+	for m, word := range mode.Values {
+		ch <- c.gauge(mode, float64(b2i(int(p.Mode()) == m)), word)
+	}
+	for k, book := range costs.Values {
+		ch <- prometheus.MustNewConstMetric(c.descs[costs.Name], prometheus.CounterValue, c.spent.total[k], book)
+	}
+}
+
+func (c *Collector) program(ch chan<- prometheus.Metric, known int) {
 	ch <- c.gauge(functions, float64(known))
+	if c.opts.Ready != nil {
+		ch <- c.gauge(ready, float64(b2i(c.opts.Ready() == nil)))
+	}
 	ch <- c.gauge(build, 1, strings.ToValidUTF8(c.opts.Version, "?"), runtime.Version())
 }
 
@@ -141,6 +168,7 @@ func (c *Collector) fold(now time.Duration) (known int) {
 			f, ok = c.opts.Planner.Forecast(now, i.Fn)
 		}
 		c.top.add(i, &f, ok)
+		c.spent.add(i.Fn, &f.Spent)
 		return true
 	})
 	c.top.end()
@@ -151,7 +179,7 @@ func (c *Collector) function(ch chan<- prometheus.Metric, r *row) {
 	fn, account := r.info.Function.Name, r.info.Function.Account
 	emit(c, ch, functionSeries, &r.info, fn, account)
 	if r.forecasts > 0 {
-		emit(c, ch, forecastSeries, &r.forecast, fn, account)
+		emit(c, ch, forecastSeries, r, fn, account)
 	}
 	ch <- c.waits(&r.info.Count, fn, account)
 }

@@ -41,15 +41,26 @@ func busyDay() (*fakeCore, *fakePlanner) {
 			{Node: cluster.Node{Memory: 3 * cluster.GiB}, Releasing: true, Lost: true},
 		}}}
 	return core, &fakePlanner{
-		round:     prewarm.Round{Rounds: 1000, Took: s / 1000, Max: s / 100, Late: s / 500, Carry: 5, Sum: 2 * s},
-		forecasts: map[dispatcher.FnID]prewarm.Forecast{0: {Rate: 2.5, Busy: .75, Want: 4}},
+		round:     prewarm.Round{Rounds: 1000, Took: s / 1000, Max: s / 100, Late: s / 500, Carry: 5, Sum: 2 * s, News: 3, Levels: 2},
+		mode:      prewarm.Shadow,
+		forecasts: map[dispatcher.FnID]prewarm.Forecast{0: {Rate: 2.5, Busy: .75, Want: 4, Ahead: 7, Kappa: 45 * s, Fallback: true, Spent: spentAccount(30, 20, 40)}},
 	}
+}
+
+// spentAccount has the costs given.
+func spentAccount(live, forecast, reactive float64) prewarm.Account {
+	return prewarm.Account{Live: prewarm.Book{Cost: live}, Forecast: prewarm.Book{Cost: forecast}, Reactive: prewarm.Book{Cost: reactive}}
+}
+
+// busyOptions read all that a busy day has.
+func busyOptions() Options {
+	core, plan := busyDay()
+	return Options{Core: core, Planner: plan, Now: noon, Outside: busyOutside(), Version: "v1.2.3", Ready: func() error { return nil }}
 }
 
 // TestExposition holds every series of a busy day against testdata/exposition.txt.
 func TestExposition(t *testing.T) {
-	core, plan := busyDay()
-	c := newCollector(t, Options{Core: core, Planner: plan, Now: noon, Version: "v1.2.3"})
+	c := newCollector(t, busyOptions())
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(c)
 	families, err := r.Gather()
@@ -84,11 +95,7 @@ func golden(t *testing.T, file, got string) {
 
 // TestLint asks Prometheus's own checker, about the whole of what the admin port would show.
 func TestLint(t *testing.T) {
-	core, plan := busyDay()
-	r, err := NewRegistry(newCollector(t, Options{Core: core, Planner: plan, Now: noon}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := newTestRegistry(t)
 	NewAdmin(AdminOptions{Registry: r})
 	families, err := r.Gather()
 	if err != nil {
@@ -105,8 +112,7 @@ func TestLint(t *testing.T) {
 
 // TestListIsWhatIsTold compares the table with what comes out of a scrape.
 func TestListIsWhatIsTold(t *testing.T) {
-	core, plan := busyDay()
-	families := gather(t, newCollector(t, Options{Core: core, Planner: plan, Now: noon}))
+	families := gather(t, newCollector(t, busyOptions()))
 	told := 0
 	for _, g := range List() {
 		for _, m := range g.Metrics {

@@ -37,10 +37,13 @@ func (c *fakeCore) Cluster(time.Duration) dispatcher.ClusterInfo { return c.clus
 // fakePlanner knows some functions.
 type fakePlanner struct {
 	round     prewarm.Round
+	mode      prewarm.Mode
 	forecasts map[dispatcher.FnID]prewarm.Forecast
 }
 
 func (p *fakePlanner) Last() prewarm.Round { return p.round }
+
+func (p *fakePlanner) Mode() prewarm.Mode { return p.mode }
 
 func (p *fakePlanner) Forecast(_ time.Duration, fn dispatcher.FnID) (prewarm.Forecast, bool) {
 	f, ok := p.forecasts[fn]

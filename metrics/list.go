@@ -4,6 +4,8 @@ import (
 	"math"
 	"time"
 
+	"google.golang.org/grpc/codes"
+
 	"github.com/forewarm/forewarm/dispatcher"
 	"github.com/forewarm/forewarm/prewarm"
 )
@@ -39,8 +41,9 @@ func List() []Group {
 		{"Calls and containers of functions", append(metricsOf(functionSeries), waits)},
 		{"Forecasts of functions", metricsOf(forecastSeries)},
 		{"Nodes", metricsOf(clusterSeries)},
-		{"Planner", metricsOf(roundSeries)},
-		{"Program", []Metric{functions, build}},
+		{"Planner", append(metricsOf(roundSeries), mode, costs)},
+		{"Outside the core", outsideMetrics},
+		{"Program", []Metric{functions, ready, build}},
 	}
 }
 
@@ -131,16 +134,28 @@ var waits = Metric{"forewarm_call_wait_seconds", Histogram, perFunction, nil,
 	"Time that calls waited for a container. Warm calls are among them, with 0 s."}
 
 // forecastSeries are read from what the planner expects of one function.
-var forecastSeries = []series[*prewarm.Forecast]{
+var forecastSeries = []series[*row]{
 	{Metric{"forewarm_forecast_rate", Gauge, perFunction, nil,
 		"Calls per second that are expected now."},
-		func(f *prewarm.Forecast, v []float64) []float64 { return append(v, f.Rate) }},
+		func(r *row, v []float64) []float64 { return append(v, r.forecast.Rate) }},
 	{Metric{"forewarm_expected_occupancy", Gauge, perFunction, nil,
 		"Calls that are expected to be served at the same time, at that rate."},
-		func(f *prewarm.Forecast, v []float64) []float64 { return append(v, f.Busy) }},
+		func(r *row, v []float64) []float64 { return append(v, r.forecast.Busy) }},
 	{Metric{"forewarm_wanted_levels", Gauge, perFunction, nil,
 		"Calls that containers should be able to hold at once, as the planner wants it."},
-		func(f *prewarm.Forecast, v []float64) []float64 { return append(v, float64(f.Want)) }},
+		func(r *row, v []float64) []float64 { return append(v, float64(r.forecast.Want)) }},
+	{Metric{"forewarm_forecast_levels", Gauge, perFunction, nil,
+		"The same as the forecasts alone want it: whether they are in force or not, and before floors and ceilings."},
+		func(r *row, v []float64) []float64 { return append(v, float64(r.forecast.Ahead)) }},
+	{Metric{"forewarm_kappa_seconds", Gauge, perFunction, nil,
+		"What a cold start is worth now, in idle time of the function's container. Of other, the mean."},
+		func(r *row, v []float64) []float64 { return append(v, r.kappa/float64(r.forecasts)) }},
+	{Metric{"forewarm_fallback", Gauge, perFunction, nil,
+		"1 while the keep-alive decides because forecasts would cost more. Of other, how many functions it decides for."},
+		func(r *row, v []float64) []float64 { return append(v, float64(r.fallbacks)) }},
+	{Metric{"forewarm_saved_ratio", Gauge, perFunction, nil,
+		"Share of the keep-alive's cost that was not spent so far; negative where forecasts cost more. Not told of other."},
+		savedRatio},
 }
 
 // clusterSeries are read from what the core knows of nodes.
@@ -180,6 +195,14 @@ var clusterSeries = []series[*dispatcher.ClusterInfo]{
 		func(i *dispatcher.ClusterInfo, v []float64) []float64 { return counts(v, i.Reclaimed) }},
 }
 
+// costs are of all functions together, so they are told apart from forecastSeries.
+var costs = Metric{"forewarm_cost_seconds_total", Counter, []string{"book"}, []string{"live", "forecast", "reactive"},
+	"Idle container-time, with a start time for each start and kappa for each call that found no container ready: by what was decided, by the forecasts alone, and by the keep-alive of the reactive policy, for the same calls."}
+
+// mode has one series that is 1, and is told apart from roundSeries for it.
+var mode = Metric{"forewarm_planner_mode", Gauge, []string{"mode"}, []string{prewarm.On.String(), prewarm.Shadow.String(), prewarm.Off.String()},
+	"1 for the mode that is in force: forecasts decide, are only recorded, or are not made."}
+
 // roundSeries are read from what the controller tells of its rounds.
 var roundSeries = []series[prewarm.Round]{
 	{Metric{"forewarm_planner_rounds_total", Counter, nil, nil,
@@ -194,6 +217,12 @@ var roundSeries = []series[prewarm.Round]{
 	{Metric{"forewarm_planner_round_seconds_max", Gauge, nil, nil,
 		"Time that the longest round took."},
 		func(r prewarm.Round, v []float64) []float64 { return seconds(v, r.Max) }},
+	{Metric{"forewarm_planner_round_functions", Gauge, nil, nil,
+		"Functions of which the last round had news."},
+		func(r prewarm.Round, v []float64) []float64 { return append(v, float64(r.News)) }},
+	{Metric{"forewarm_planner_round_levels", Gauge, nil, nil,
+		"Levels that the last round decided anew."},
+		func(r prewarm.Round, v []float64) []float64 { return append(v, float64(r.Levels)) }},
 	{Metric{"forewarm_planner_round_late_seconds", Gauge, nil, nil,
 		"Time that the last round began after it was due."},
 		func(r prewarm.Round, v []float64) []float64 { return seconds(v, r.Late) }},
@@ -202,9 +231,74 @@ var roundSeries = []series[prewarm.Round]{
 		func(r prewarm.Round, v []float64) []float64 { return counts(v, r.Carry) }},
 }
 
+// outsideMetrics are counted by an Outside, and told under these names.
+var outsideMetrics = []Metric{orders, orderSeconds, edgeWaits, nodeReadings, nodeMemoryUsed, stateWrites, stateChanges, stateWriteSeconds,
+	grpcCalls, httpRequests, adminRefused, connectionsRefused, linesSuppressed, configReloads, configLastReloadOK, pushes}
+
+var outcomes = []string{"ok", "failed"}
+
+var (
+	orders = Metric{"forewarm_orders_total", Counter, []string{"kind", "result"}, outcomes,
+		"Orders to the cluster by kind (start and stop a container, reserve and release a node) and by what came of them."}
+	orderSeconds = Metric{"forewarm_order_seconds", Histogram, []string{"kind"}, orderWords(),
+		"Time that orders took which went well."}
+	edgeWaits = Metric{"forewarm_edge_wait_seconds", Histogram, []string{"start"}, []string{dispatcher.Waited.String(), dispatcher.Cold.String()},
+		"Time that calls waited, of all functions, apart for those that waited for a container that came free and those that were cold. Warm calls do not wait."}
+	nodeReadings = Metric{"forewarm_node_readings_total", Counter, []string{"result"}, outcomes,
+		"Readings of what nodes use; a node that fails several in a row is lost."}
+	nodeMemoryUsed = Metric{"forewarm_node_memory_used_bytes", Gauge, nil, nil,
+		"Memory that is used on the nodes that answered the last reading."}
+	stateWrites = Metric{"forewarm_state_writes_total", Counter, []string{"result"}, outcomes,
+		"Batches of changes of the state that were written to the disk, or could not be."}
+	stateChanges = Metric{"forewarm_state_changes_total", Counter, nil, nil,
+		"Changes of the state that are on the disk."}
+	stateWriteSeconds = Metric{"forewarm_state_write_seconds", Histogram, nil, nil,
+		"Time that batches took which were written."}
+	grpcCalls = Metric{"forewarm_grpc_calls_total", Counter, []string{"port", "code"}, grpcWords(),
+		"gRPC calls that ended, by port (contract or admin) and code."}
+	httpRequests = Metric{"forewarm_http_requests_total", Counter, []string{"code"}, []string{"2xx", "3xx", "4xx", "5xx"},
+		"Requests for pages of the admin port, by class of status."}
+	adminRefused = Metric{"forewarm_admin_refused_total", Counter, []string{"reason"}, []string{"unauthenticated", "permission_denied"},
+		"Calls and requests of the admin port that were refused: without a valid token, or with one that does not give the right to what was asked."}
+	connectionsRefused = Metric{"forewarm_connections_refused_total", Counter, []string{"port"}, []string{ContractPort.String(), AdminPort.String()},
+		"Connections that were closed at once because the port had as many open as it takes."}
+	linesSuppressed = Metric{"forewarm_log_lines_suppressed_total", Counter, nil, nil,
+		"Lines that were not logged because their like had just been."}
+	configReloads = Metric{"forewarm_config_reloads_total", Counter, []string{"result"}, outcomes,
+		"Readings of the configuration while running."}
+	configLastReloadOK = Metric{"forewarm_config_last_reload_ok", Gauge, nil, nil,
+		"1 when the last of them went well or there was none, 0 when it failed and the old configuration is in force."}
+	pushes = Metric{"forewarm_pushes_total", Counter, []string{"result"}, outcomes,
+		"Pushes of these metrics, where they are pushed."}
+)
+
+func orderWords() (words []string) {
+	for k := range orderKinds {
+		words = append(words, dispatcher.OrderKind(k).String())
+	}
+	return words
+}
+
+func grpcWords() (words []string) {
+	for c := range grpcCodes {
+		words = append(words, codes.Code(c).String())
+	}
+	return words
+}
+
+// waitBounds are the core's buckets of waits, in seconds.
+func waitBounds() (bounds []float64) {
+	for _, b := range dispatcher.WaitBounds() {
+		bounds = append(bounds, b.Seconds())
+	}
+	return bounds
+}
+
 var (
 	functions = Metric{"forewarm_functions", Gauge, nil, nil,
 		"Functions that are known, with series of their own or not."}
+	ready = Metric{"forewarm_ready", Gauge, nil, nil,
+		"1 while calls are taken, 0 while /readyz says why not."}
 	build = Metric{"forewarm_build_info", Gauge, []string{"version", "goversion"}, nil,
 		"Always 1; the labels tell what runs."}
 )
@@ -228,6 +322,14 @@ func times(v []float64, t dispatcher.Times) []float64 {
 		return append(v, math.NaN(), math.NaN(), math.NaN(), math.NaN())
 	}
 	return seconds(v, t.P10, t.P50, t.P90, t.P99)
+}
+
+// savedRatio compares what was spent with what the keep-alive would have spent.
+func savedRatio(r *row, v []float64) []float64 {
+	if r.forecast.Spent.Reactive.Cost == 0 {
+		return append(v, math.NaN())
+	}
+	return append(v, r.forecast.Spent.Saved())
 }
 
 // nodeStates counts every node once, by what keeps it most from being used.

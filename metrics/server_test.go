@@ -25,10 +25,19 @@ type port struct {
 
 func openPort(t *testing.T) *port {
 	t.Helper()
-	g := grpc.NewServer()
-	p := &port{health: health.NewServer()}
-	grpc_health_v1.RegisterHealthServer(g, p.health)
-	p.server = NewServer("127.0.0.1:0", WithGRPC(NewAdmin(AdminOptions{Registry: newTestRegistry(t)}), g))
+	h := health.NewServer()
+	p := openPortWith(t, func(g *grpc.Server) { grpc_health_v1.RegisterHealthServer(g, h) }, nil)
+	p.health = h
+	return p
+}
+
+// openPortWith opens a port with services of its own, whose calls are counted.
+func openPortWith(t *testing.T, register func(*grpc.Server), o *Outside) *port {
+	t.Helper()
+	g := grpc.NewServer(o.GRPC(AdminPort)...)
+	register(g)
+	p := &port{}
+	p.server = NewServer("127.0.0.1:0", WithGRPC(o.HTTP(NewAdmin(AdminOptions{Registry: newTestRegistry(t)})), g))
 	p.server.RegisterOnShutdown(g.Stop)
 	l, err := net.Listen("tcp", p.server.Addr)
 	if err != nil {

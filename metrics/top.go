@@ -35,7 +35,9 @@ type top struct {
 type row struct {
 	info      dispatcher.FunctionInfo
 	forecast  prewarm.Forecast
-	forecasts int // that were added up in forecast; 0: nothing is known
+	forecasts int     // that were added up in forecast; 0: nothing is known
+	kappa     float64 // seconds, summed over those
+	fallbacks int     // functions among those that the keep-alive decides for
 	weight    uint64
 }
 
@@ -56,22 +58,20 @@ func (t *top) begin() {
 // add takes in one function. Its memory is the caller's.
 func (t *top) add(i *dispatcher.FunctionInfo, f *prewarm.Forecast, known bool) {
 	t.after = max(t.after, i.Fn+1)
-	w, forecasts := t.weight(i), 0
-	if known {
-		forecasts = 1
-	}
+	w := t.weight(i)
+	r := row{info: *i, forecast: *f, forecasts: b2i(known), kappa: f.Kappa.Seconds(), fallbacks: b2i(f.Fallback), weight: w}
 	switch {
 	case !tellable(i.Function.Account, i.Function.Name):
-		t.toRest(i, f, forecasts)
+		t.toRest(&r)
 	case len(t.list) < t.limit:
-		heap.Push(&t.list, &row{*i, *f, forecasts, w})
+		own := r // r itself must not escape: there may be 100,000 of it
+		heap.Push(&t.list, &own)
 	case t.list[0].yields(w, i.Fn):
-		r := t.list[0]
-		t.toRest(&r.info, &r.forecast, r.forecasts)
-		*r = row{*i, *f, forecasts, w}
+		t.toRest(t.list[0])
+		*t.list[0] = r
 		heap.Fix(&t.list, 0)
 	default:
-		t.toRest(i, f, forecasts)
+		t.toRest(&r)
 	}
 }
 
@@ -89,8 +89,8 @@ func tellable(account, name string) bool {
 	return utf8.ValidString(account) && utf8.ValidString(name) && !(name == restName && account == "")
 }
 
-func (t *top) toRest(i *dispatcher.FunctionInfo, f *prewarm.Forecast, forecasts int) {
-	sum := &t.rest.info
+func (t *top) toRest(r *row) {
+	i, sum := &r.info, &t.rest.info
 	sum.Ready += i.Ready
 	sum.Idle += i.Idle
 	sum.Starting += i.Starting
@@ -98,10 +98,13 @@ func (t *top) toRest(i *dispatcher.FunctionInfo, f *prewarm.Forecast, forecasts 
 	sum.Waiting += i.Waiting
 	sum.Leased += i.Leased
 	addCounters(&sum.Count, &i.Count, 1)
-	t.rest.forecast.Rate += f.Rate
-	t.rest.forecast.Busy += f.Busy
-	t.rest.forecast.Want += f.Want
-	t.rest.forecasts += forecasts
+	t.rest.forecast.Rate += r.forecast.Rate
+	t.rest.forecast.Busy += r.forecast.Busy
+	t.rest.forecast.Want += r.forecast.Want
+	t.rest.forecast.Ahead += r.forecast.Ahead
+	t.rest.forecasts += r.forecasts
+	t.rest.kappa += r.kappa
+	t.rest.fallbacks += r.fallbacks
 	t.others++
 }
 

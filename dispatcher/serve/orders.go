@@ -63,6 +63,7 @@ func (s *Shell) startContainer(ctx context.Context, o dispatcher.Order) {
 		s.quiet.warn(s.log, "start "+o.Function.Name, "container did not start", "function", o.Function.Name, "node", o.Node.ID, "error", err)
 		f := failure(err)
 		f.NodeLost = errors.Is(err, cluster.ErrNodeLost) && !s.alive(o.Node)
+		f.Fatal = errors.Is(err, cluster.ErrNotFound) // the node knows no such function
 		s.do(func(now time.Duration, fx *dispatcher.Effects) { s.told(s.core.StartFailed(now, o.ID, f, fx)) })
 		return
 	}
