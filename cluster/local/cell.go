@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -24,9 +23,9 @@ type cell struct {
 	d  dialect
 	at place
 
-	folder *os.File       // version 2: what the kernel wants to start a process inside
-	peaks  *os.File       // version 2: a reset holds for the file that it was written to
-	jobs   chan *exec.Cmd // version 1: to the thread inside; closed when the cell goes
+	folder *os.File          // version 2: what the kernel wants to start a process inside
+	peaks  *os.File          // version 2: a reset holds for the file that it was written to
+	jobs   chan func() error // version 1: to the thread inside; closed when the cell goes
 	done   chan error
 }
 
@@ -35,13 +34,13 @@ func newCell(d dialect, at place) (*cell, error) {
 		at.remove()
 		return nil, err
 	}
-	c := &cell{d: d, at: at, jobs: make(chan *exec.Cmd), done: make(chan error)}
+	c := &cell{d: d, at: at, jobs: make(chan func() error), done: make(chan error)}
 	var err error
 	if d.v2 {
 		c.peaks, _ = os.OpenFile(filepath.Join(at.memory, d.peak), os.O_RDWR, 0) // not before Linux 6.12
 		c.folder, err = os.Open(at.memory)
 	} else {
-		go c.inside()
+		go apart(c.inside)
 		err = <-c.done
 	}
 	if err != nil {
@@ -51,19 +50,8 @@ func newCell(d dialect, at place) (*cell, error) {
 	return c, nil
 }
 
-// inside runs on a thread that joins the cell, starts one process and ends.
+// inside runs apart: its thread joins the cell, starts one process and ends.
 func (c *cell) inside() {
-	runtime.LockOSThread() // and never unlocked, which ends the thread with the goroutine
-	if unix.Gettid() == os.Getpid() {
-		defer runtime.UnlockOSThread()
-		ended := make(chan struct{})
-		go func() { // on another thread, since a process's first cannot end
-			defer close(ended)
-			c.inside()
-		}()
-		<-ended
-		return
-	}
 	for _, dir := range c.at.folders() {
 		if err := write(dir, "tasks", strconv.Itoa(unix.Gettid())); err != nil {
 			c.done <- err
@@ -71,21 +59,28 @@ func (c *cell) inside() {
 		}
 	}
 	c.done <- nil
-	if cmd := <-c.jobs; cmd != nil {
-		c.done <- cmd.Start()
+	if launch := <-c.jobs; launch != nil {
+		c.done <- launch()
 	}
 }
 
-func (c *cell) start(cmd *exec.Cmd) error {
+func (c *cell) start(cmd *exec.Cmd, launch func(*exec.Cmd) error) (err error) {
 	if c.d.v2 {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(c.folder.Fd())
-		return cmd.Start()
+		apart(func() { err = launch(cmd) })
+		return err
 	}
-	c.jobs <- cmd
+	c.jobs <- func() error { return launch(cmd) }
 	return <-c.done
 }
 
 func (c *cell) throttle(cpus float64) error { return c.d.boundCPU(c.at, cpus) }
+
+func (c *cell) seal() {
+	if c.at.pids != "" {
+		_ = write(c.at.pids, processLimit, "0")
+	}
+}
 
 func (c *cell) pids() []int { return readPIDs(filepath.Join(c.at.memory, members)) }
 

@@ -11,8 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// members is the file that lists the processes of a group, in both versions.
-const members = "cgroup.procs"
+// Files that both versions have: the processes of a group, and how many tasks (threads of processes) it may have.
+const (
+	members      = "cgroup.procs"
+	processLimit = "pids.max"
+)
 
 // dialect is what differs between the two versions of cgroups.
 type dialect struct {
@@ -45,15 +48,25 @@ var (
 // place is a group of processes: one folder of version 2, or one per controller of version 1.
 type place struct {
 	memory, cpu, cpuacct string
+	pids                 string // empty where processes cannot be counted
 }
 
 func (p place) below(name string) place {
-	return place{filepath.Join(p.memory, name), filepath.Join(p.cpu, name), filepath.Join(p.cpuacct, name)}
+	q := place{filepath.Join(p.memory, name), filepath.Join(p.cpu, name), filepath.Join(p.cpuacct, name), ""}
+	if p.pids != "" {
+		q.pids = filepath.Join(p.pids, name)
+	}
+	return q
 }
 
 // folders lists the distinct ones: controllers may be mounted together.
 func (p place) folders() []string {
-	return slices.Compact(slices.Sorted(slices.Values([]string{p.memory, p.cpu, p.cpuacct})))
+	all := []string{p.memory, p.cpu, p.cpuacct}
+	if p.pids != "" {
+		all = append(all, p.pids)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func (p place) make() error {
@@ -88,6 +101,7 @@ func makeGroup(name string, memory int64, cpus float64) (dialect, place, error) 
 	for _, p := range places {
 		if d.v2 {
 			_ = write(p.memory, "cgroup.subtree_control", "+memory +cpu") // fails where it need not be, too
+			_ = write(p.memory, "cgroup.subtree_control", "+pids")
 		}
 		group := p.below(name)
 		if err = d.fit(group, memory, cpus); err == nil {
@@ -107,6 +121,7 @@ func (d dialect) fit(group place, memory int64, cpus float64) error {
 		if err := write(group.memory, "cgroup.subtree_control", "+memory +cpu"); err != nil {
 			return err
 		}
+		_ = write(group.memory, "cgroup.subtree_control", "+pids") // boundProcesses does without
 	}
 	if err := d.boundMemory(group, memory); err != nil {
 		return err
@@ -137,6 +152,16 @@ func (d dialect) boundCPU(p place, cpus float64) error {
 	return write(p.cpu, "cpu.cfs_quota_us", fmt.Sprintf("%.0f", quota))
 }
 
+func (d dialect) boundProcesses(p place, most int) error {
+	if p.pids == "" {
+		return nil
+	}
+	if err := write(p.pids, processLimit, fmt.Sprint(most)); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // groupPIDs lists the processes in a node's group and in those below it.
 func groupPIDs(name string) (pids []int) {
 	_, places, _ := ownPlaces()
@@ -159,9 +184,9 @@ func removeCgroups(name string) {
 			inside, _ := filepath.Glob(filepath.Join(dir, "*", members))
 			for _, file := range inside {
 				sub := filepath.Dir(file)
-				place{sub, sub, sub}.remove()
+				place{sub, sub, sub, ""}.remove()
 			}
-			place{dir, dir, dir}.remove()
+			place{dir, dir, dir, ""}.remove()
 		}
 	}
 }

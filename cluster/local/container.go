@@ -25,6 +25,7 @@ type container struct {
 	id, name string
 	function catalog.Function
 	memory   int64  // bytes
+	user     int    // its own user and group; 0: those of the node
 	folder   string // its working folder
 	port     int
 
@@ -54,7 +55,7 @@ func (c *container) spawn(spec nodeSpec) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Mkdir(c.folder, 0o755); err != nil {
+	if err := c.makeFolder(); err != nil {
 		return err
 	}
 	outR, outW, err := os.Pipe()
@@ -69,15 +70,25 @@ func (c *container) spawn(spec nodeSpec) error {
 	defer closeAll([]*os.File{outW, errW})
 	c.outs = []*os.File{outR, errR}
 	c.cmd = exec.Command(argv[0], argv[1:]...)
+	if isOwnProgram(c.cmd.Path) {
+		c.cmd.Path = ownProgram
+	}
 	c.cmd.Dir, c.cmd.Env = c.folder, c.environment()
 	c.cmd.Stdout, c.cmd.Stderr = outW, errW
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // a group of its own, and no terminal
-	if err := c.fence.start(c.cmd); err != nil {
+	start := launch
+	if c.user != 0 {
+		c.cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(c.user), Gid: uint32(c.user)} // and no further groups
+	}
+	if spec.NoIsolation {
+		start = (*exec.Cmd).Start
+	}
+	if err := c.fence.start(c.cmd, start); err != nil {
 		closeAll(c.outs)
-		return fmt.Errorf("function %q: %w: %w: check its command", c.function.Name, errNoStart, err)
+		return fmt.Errorf("function %q: %w: %w: check its command%s", c.function.Name, errNoStart, err, c.barrier())
 	}
 	for i, r := range c.outs {
-		c.read.Go(func() { c.logs.read(r, c.id, c.function.Name, i == 1) })
+		c.read.Go(func() { c.logs.read(r, c.id, c.function.Name, i == 1, c.exited) })
 	}
 	go func() {
 		_ = c.cmd.Wait() // the state says it all
@@ -86,8 +97,36 @@ func (c *container) spawn(spec nodeSpec) error {
 	return nil
 }
 
+// makeFolder makes the working folder with the folder for temporary files in it,
+// both for the container's user only.
+func (c *container) makeFolder() error {
+	for _, dir := range []string{c.folder, c.temporary()} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return err
+		}
+		if c.user == 0 {
+			continue
+		}
+		if err := os.Lchown(dir, c.user, c.user); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *container) temporary() string { return filepath.Join(c.folder, "tmp") }
+
+// ownProgram is this program for those that may not enter the folder where it is, such as root's home.
+const ownProgram = "/proc/self/exe"
+
+func isOwnProgram(path string) bool {
+	a, errA := os.Stat(path)
+	b, errB := os.Stat(ownProgram)
+	return errA == nil && errB == nil && os.SameFile(a, b)
+}
+
 // command is what to run for a function. Its files are found in the base folder,
-// since the working folder is a new and empty one.
+// since the working folder is a new one.
 func command(spec nodeSpec, f catalog.Function) ([]string, error) {
 	if f.Sample != "" {
 		return append(spec.Self[:len(spec.Self):len(spec.Self)], roleSample, f.Sample), nil
@@ -119,6 +158,7 @@ func (c *container) environment() []string {
 	}
 	return append(env, // the last of a name wins
 		"HOME="+c.folder, // also how its processes are found: see below
+		"TMPDIR="+c.temporary(),
 		"PORT="+strconv.Itoa(c.port),
 		"FUNCTION_NAME="+c.function.Name,
 		"MEMORY_LIMIT_BYTES="+strconv.FormatInt(c.memory, 10))
@@ -131,7 +171,7 @@ func (c *container) awaitReady(ctx context.Context, limit time.Duration, calm fu
 	var watch meter
 	for {
 		if c.answers() {
-			if listens(c.fence.pids(), c.port) {
+			if c.user != 0 && listensAs(c.user, c.port) || c.user == 0 && listens(c.fence.pids(), c.port) {
 				return nil
 			}
 			return errPortTaken
@@ -179,8 +219,8 @@ func (c *container) startFailure() error {
 			return fmt.Errorf("%w (%d)", errPortTaken, c.port)
 		}
 	}
-	return fmt.Errorf("function %q: %w: it ended before it answered on $PORT: %v%s",
-		c.function.Name, errNoStart, c.cmd.ProcessState, c.quote())
+	return fmt.Errorf("function %q: %w: it ended before it answered on $PORT: %v%s%s",
+		c.function.Name, errNoStart, c.cmd.ProcessState, c.quote(), c.barrier())
 }
 
 // overrun says whether the container was killed, in part or whole, for want of memory.
@@ -248,6 +288,7 @@ func (c *container) end(grace time.Duration) {
 			time.Sleep(2 * time.Millisecond)
 		}
 	}
+	c.fence.seal()
 	// Descent and group can be left, the fence cannot, or hardly.
 	killUntilNone(endLimit, c.fence.pids)
 	_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL)

@@ -11,10 +11,12 @@ import (
 // fence is around the processes of one container: it knows them all, measures
 // them, and bounds them if it can.
 type fence interface {
-	// start starts the container's first process inside. Once.
-	start(cmd *exec.Cmd) error
+	// start starts the container's first process inside, by launch, which runs apart. Once.
+	start(cmd *exec.Cmd, launch func(*exec.Cmd) error) error
 	// throttle bounds the processors from now on.
 	throttle(cpus float64) error
+	// seal keeps processes inside from starting further ones, if it can.
+	seal()
 	// pids lists the processes inside that still run.
 	pids() []int
 	// use measures memory now, and processor time since the start.
@@ -28,15 +30,18 @@ type fence interface {
 	remove()
 }
 
-// bare is a fence without cgroups: it finds processes by descent, and by the
-// folder that their environment names, and bounds nothing.
+// bare is a fence without cgroups, which bounds nothing. It finds processes by
+// their user if the container has one of its own, else by descent and by the
+// folder that their environment names.
 type bare struct {
 	folder string
+	user   int
 	pid    atomic.Int64 // of the first process; 0 before the start
 }
 
-func (b *bare) start(cmd *exec.Cmd) error {
-	if err := cmd.Start(); err != nil {
+func (b *bare) start(cmd *exec.Cmd, launch func(*exec.Cmd) error) (err error) {
+	apart(func() { err = launch(cmd) })
+	if err != nil {
 		return err
 	}
 	b.pid.Store(int64(cmd.Process.Pid))
@@ -45,7 +50,12 @@ func (b *bare) start(cmd *exec.Cmd) error {
 
 func (b *bare) throttle(float64) error { return nil }
 
+func (b *bare) seal() {}
+
 func (b *bare) pids() []int {
+	if b.user != 0 {
+		return ofUsers(b.user)
+	}
 	return append(b.tree(), below(b.folder)...)
 }
 

@@ -9,9 +9,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/metadata"
 
 	pb "github.com/forewarm/forewarm/proto/minifaas/nodeservoceproto"
 )
@@ -54,14 +57,23 @@ type answer struct {
 	err    error // of that reading; io.EOF when it was the last
 }
 
+// replies is the way back to the caller.
+type replies interface {
+	SendHeader(metadata.MD) error
+	Send(*pb.InvokeFunctionReply) error
+}
+
 // invoke runs one call and sends the answer in pieces: a header, the body, a
 // footer. What goes wrong in the container is part of the answer; an error means
-// that the caller is gone.
+// that the caller is gone, or errGone that the function has seen nothing of the
+// call, which may then run elsewhere. The caller can tell even when the node
+// dies: before the function can see anything, it gets the stream's header (which
+// is gRPC's and has nothing to do with that of the answer).
 //
 // The most memory used has its place in the header. So a short answer, which most
 // are, is read to its end first, and the reading covers all of it; a long or slow
 // one is passed on as it comes, with the reading at its first piece.
-func (c *container) invoke(ctx context.Context, call call, send func(*pb.InvokeFunctionReply) error) error {
+func (c *container) invoke(ctx context.Context, call call, out replies) error {
 	begin := time.Now()
 	if c.active.Add(1) == 1 { // else it would hide what the others use
 		c.fence.resetPeak()
@@ -73,16 +85,19 @@ func (c *container) invoke(ctx context.Context, call call, send func(*pb.InvokeF
 	buffer := parts.Get().(*[partBytes]byte)
 	defer parts.Put(buffer)
 
-	a := c.ask(callCtx, call, buffer[:])
+	a, err := c.ask(callCtx, call, buffer[:], func() { _ = out.SendHeader(nil) }) // fails when the caller is gone, which ctx says too
+	if err != nil {
+		return err
+	}
 	defer a.body.Close()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err := send(&pb.InvokeFunctionReply{Header: a.header}); err != nil {
+	if err := out.Send(&pb.InvokeFunctionReply{Header: a.header}); err != nil {
 		return err
 	}
 	for a.n > 0 {
-		if err := send(&pb.InvokeFunctionReply{Body: buffer[:a.n]}); err != nil {
+		if err := out.Send(&pb.InvokeFunctionReply{Body: buffer[:a.n]}); err != nil {
 			return err
 		}
 		a.n = 0
@@ -94,13 +109,23 @@ func (c *container) invoke(ctx context.Context, call call, send func(*pb.InvokeF
 		_, a.footer.Error = c.diagnose(callCtx, a.err)
 	}
 	a.footer.DurationInNanos = time.Since(begin).Nanoseconds()
-	return send(&pb.InvokeFunctionReply{Footer: a.footer})
+	return out.Send(&pb.InvokeFunctionReply{Footer: a.footer})
 }
 
-// ask posts the event and takes the first part of the answer.
-func (c *container) ask(ctx context.Context, call call, buffer []byte) *answer {
+// ask posts the event and takes the first part of the answer. Just before that it
+// calls taken; if it cannot connect, it does not, and returns errGone.
+func (c *container) ask(ctx context.Context, call call, buffer []byte, taken func()) (*answer, error) {
 	a := &answer{footer: &pb.InvokeFunctionReply_Footer{}, body: http.NoBody}
-	resp, err := c.post(ctx, call)
+	connected := false
+	resp, err := c.post(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		if !connected { // it may connect again, if the first connection was about to be closed
+			connected = true
+			taken()
+		}
+	}}), call)
+	if err != nil && !connected && ctx.Err() == nil {
+		return nil, c.deaf(err)
+	}
 	if err != nil {
 		a.err = fmt.Errorf("no answer: %w", err) // also io.EOF means that here
 	} else {
@@ -122,7 +147,36 @@ func (c *container) ask(ctx context.Context, call call, buffer []byte) *answer {
 	}
 	a.header.Error = []byte(cmp.Or(a.footer.Error, a.footer.InvokeException))
 	a.header.Handled = a.footer.Error == ""
-	return a
+	return a, nil
+}
+
+// deaf is the error for a container that does not take connections.
+func (c *container) deaf(err error) error {
+	c.settle()
+	if err := c.gone(); err != nil {
+		return err
+	}
+	return fmt.Errorf("container %q %w: it runs, but takes no connections: %v%s", c.id, errGone, err, c.quote())
+}
+
+// settle waits a little for the end of the process, which first breaks its
+// connections and is noticed a little later.
+func (c *container) settle() {
+	select {
+	case <-c.exited:
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
+// gone says why the container takes no calls any more; nil if it does.
+func (c *container) gone() error {
+	switch {
+	case c.doomed.Load():
+		return fmt.Errorf("container %q %w: it was removed", c.id, errGone)
+	case c.hasExited():
+		return fmt.Errorf("container %q %w: %s", c.id, errGone, c.whyEnded())
+	}
+	return nil
 }
 
 func (c *container) post(ctx context.Context, call call) (*http.Response, error) {
@@ -185,11 +239,7 @@ func (c *container) diagnose(ctx context.Context, err error) (status, why string
 		return "504", cause.Error()
 	}
 	if ctx.Err() == nil {
-		// A killed process breaks its connections first and is noticed a little later.
-		select {
-		case <-c.exited:
-		case <-time.After(200 * time.Millisecond):
-		}
+		c.settle()
 	}
 	switch ended := c.hasExited(); {
 	case c.overrun():

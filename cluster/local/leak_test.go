@@ -46,7 +46,7 @@ func TestNothingSurvives(t *testing.T) {
 				w.kill(tt.kill)
 				begin := time.Now()
 				for {
-					if (o.NoNamespaces || os.Geteuid() != 0) && len(tt.kill) == 4 { // nobody is left who could do anything but the next start
+					if !w.namespaced && len(tt.kill) == 4 { // nobody is left who could do anything but the next start
 						clearLeftovers(w.folder, testLog(t))
 					}
 					left := slices.DeleteFunc(w.processes(), func(p process) bool { return spared(p.cmd) })
@@ -88,10 +88,13 @@ type victims struct {
 	folder string
 	group  string // the node's cgroup
 	rm     pb.ResourceManagerClient
+
+	namespaced bool
 }
 
 func startVictims(t *testing.T, o NodeOptions) *victims {
-	w := &victims{TB: t, mark: "TEST_MARK=" + randomID(), folder: t.TempDir()}
+	visible(t)
+	w := &victims{TB: t, mark: "TEST_MARK=" + randomID(), folder: openFolder(t)}
 	o.Functions, o.Folder = testFunctions(w.mark), w.folder
 	options, err := json.Marshal(ManagerOptions{Node: o})
 	if err != nil {
@@ -139,6 +142,7 @@ func startVictims(t *testing.T, o NodeOptions) *victims {
 		all := w.processes()
 		return len(all) == 7 && slices.ContainsFunc(all, func(p process) bool { return strings.HasSuffix(p.cmd, "test orphan") })
 	})
+	w.namespaced = inhabitant{t, w.find([]string{roleWatchdog})[0], ""}.inner() == "1"
 	return w
 }
 
@@ -194,6 +198,7 @@ func (w *victims) hasGroup() bool {
 
 // A function that hides a process does not keep it when its container is removed.
 func TestNothingSurvivesItsContainer(t *testing.T) {
+	visible(t)
 	for _, noLimits := range []bool{false, true} {
 		b := newCluster(t, ManagerOptions{Node: NodeOptions{NoLimits: noLimits}})
 		n := b.reserve()

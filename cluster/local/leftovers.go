@@ -23,6 +23,10 @@ func makeFolder(spec *nodeSpec) (lock *os.File, err error) {
 	if spec.Workdir, err = os.MkdirTemp(spec.Folder, folderPattern); err != nil {
 		return nil, err
 	}
+	// Containers with users of their own must get to their folders, but need not find others'.
+	if err := os.Chmod(spec.Workdir, 0o711); err != nil {
+		return nil, err
+	}
 	if lock, err = os.OpenFile(filepath.Join(spec.Workdir, lockName), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return nil, err
 	}

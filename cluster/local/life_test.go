@@ -92,10 +92,10 @@ func TestContainerSeesLittle(t *testing.T) {
 		names, env[k] = append(names, k), v
 	}
 	slices.Sort(names)
-	if want := []string{"FUNCTION_NAME", "HOME", "LEVEL", "MEMORY_LIMIT_BYTES", "PATH", "PORT"}; !slices.Equal(names, want) {
+	if want := []string{"FUNCTION_NAME", "HOME", "LEVEL", "MEMORY_LIMIT_BYTES", "PATH", "PORT", "TMPDIR"}; !slices.Equal(names, want) {
 		t.Errorf("the environment holds %v, want %v", names, want)
 	}
-	if env["HOME"] != w.Dir || len(w.Files) != 0 || env["MEMORY_LIMIT_BYTES"] != fmt.Sprint(256*cluster.MiB) || env["PORT"] == "1" {
+	if env["HOME"] != w.Dir || env["TMPDIR"] != w.Dir+"/tmp" || !slices.Equal(w.Files, []string{w.Dir + "/tmp"}) || env["MEMORY_LIMIT_BYTES"] != fmt.Sprint(256*cluster.MiB) || env["PORT"] == "1" {
 		t.Errorf("environment %v in folder %s with files %v", env, w.Dir, w.Files)
 	}
 	for fd, target := range w.FDs {
@@ -249,7 +249,7 @@ func TestNodeAlone(t *testing.T) {
 	}
 	address := free.Addr().(*net.TCPAddr)
 	free.Close()
-	folder := t.TempDir()
+	folder := openFolder(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {

@@ -10,6 +10,7 @@ import (
 // limits gives each container of a node its fence.
 type limits struct {
 	vcpu  float64
+	tasks int // of a container
 	off   bool
 	d     dialect
 	group place         // the node's; cells lie below it
@@ -27,6 +28,7 @@ type madeCell struct {
 func newLimits(spec nodeSpec) (*limits, error) {
 	l := &limits{
 		vcpu:  spec.VCPU,
+		tasks: spec.Processes,
 		spare: make(chan madeCell),
 		stop:  make(chan struct{}),
 		done:  make(chan struct{}),
@@ -62,11 +64,12 @@ func (l *limits) makeCells() {
 	}
 }
 
-// fence makes the fence of a container that lives in a folder. Memory is bounded
-// from the start; processors are not, until throttle.
-func (l *limits) fence(folder string, memory int64) (fence, error) {
+// fence makes the fence of a container that lives in a folder, as a user of its
+// own unless that is 0. Memory and processes are bounded from the start;
+// processors are not, until throttle.
+func (l *limits) fence(folder string, user int, memory int64) (fence, error) {
 	if l.off {
-		return &bare{folder: folder}, nil
+		return &bare{folder: folder, user: user}, nil
 	}
 	made := <-l.spare
 	if made.err != nil {
@@ -75,6 +78,10 @@ func (l *limits) fence(folder string, memory int64) (fence, error) {
 	if err := l.d.boundMemory(made.cell.at, memory); err != nil {
 		made.cell.remove()
 		return nil, fmt.Errorf("bound a cgroup's memory: %w", err)
+	}
+	if err := l.d.boundProcesses(made.cell.at, l.tasks); err != nil {
+		made.cell.remove()
+		return nil, fmt.Errorf("bound a cgroup's processes: %w", err)
 	}
 	return made.cell, nil
 }

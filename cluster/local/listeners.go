@@ -12,9 +12,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// listener is a socket that listens.
+type listener struct {
+	inode string
+	user  int
+}
+
+// listensAs says whether a socket of the user listens on the port. Sockets belong to who made them.
+func listensAs(user, port int) bool {
+	return slices.ContainsFunc(listeners(uint16(port)), func(l listener) bool { return l.user == user })
+}
+
 // listens says whether one of the processes holds a socket that listens on the port.
 func listens(pids []int, port int) bool {
-	inodes := listeners(uint16(port))
+	all := listeners(uint16(port))
 	for _, pid := range pids {
 		dir := fmt.Sprintf("/proc/%d/fd", pid)
 		files, _ := os.ReadDir(dir)
@@ -24,7 +35,7 @@ func listens(pids []int, port int) bool {
 				continue
 			}
 			inode, ok := strings.CutPrefix(strings.TrimSuffix(target, "]"), "socket:[")
-			if ok && slices.Contains(inodes, inode) {
+			if ok && slices.ContainsFunc(all, func(l listener) bool { return l.inode == inode }) {
 				return true
 			}
 		}
@@ -32,17 +43,17 @@ func listens(pids []int, port int) bool {
 	return false
 }
 
-// listeners finds the sockets that listen on a port, by their inodes.
-func listeners(port uint16) []string {
-	var inodes []string
+// listeners finds the sockets that listen on a port.
+func listeners(port uint16) []listener {
+	var all []listener
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		found, err := askKernel(family, port)
 		if err != nil { // no sock_diag in this kernel
 			return readTables(port)
 		}
-		inodes = append(inodes, found...)
+		all = append(all, found...)
 	}
-	return inodes
+	return all
 }
 
 const listening = 10 // TCP_LISTEN in the kernel's numbering, and its bit in sets of states
@@ -50,7 +61,7 @@ const listening = 10 // TCP_LISTEN in the kernel's numbering, and its bit in set
 // askKernel lists listeners by netlink (sock_diag(7)). Reading /proc/net/tcp would
 // be simpler and takes 15 ms, since it walks through room for all connections
 // that the machine could have.
-func askKernel(family byte, port uint16) ([]string, error) {
+func askKernel(family byte, port uint16) ([]listener, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_SOCK_DIAG)
 	if err != nil {
 		return nil, err
@@ -67,7 +78,7 @@ func askKernel(family byte, port uint16) ([]string, error) {
 	if err := unix.Sendto(fd, request, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
 		return nil, err
 	}
-	var inodes []string
+	var all []listener
 	buffer := make([]byte, 64<<10)
 	for {
 		n, _, err := unix.Recvfrom(fd, buffer, 0)
@@ -75,45 +86,49 @@ func askKernel(family byte, port uint16) ([]string, error) {
 			return nil, err
 		}
 		found, last, err := parseSockets(buffer[:n], port)
-		inodes = append(inodes, found...)
+		all = append(all, found...)
 		if last || err != nil {
-			return inodes, err
+			return all, err
 		}
 	}
 }
 
 // parseSockets reads netlink messages that hold struct inet_diag_msg; last says that no more will come.
-func parseSockets(data []byte, port uint16) (inodes []string, last bool, err error) {
-	const portAt, inodeAt, size = unix.SizeofNlMsghdr + 4, unix.SizeofNlMsghdr + 68, unix.SizeofNlMsghdr + 72
+func parseSockets(data []byte, port uint16) (all []listener, last bool, err error) {
+	const portAt, userAt, inodeAt, size = unix.SizeofNlMsghdr + 4, unix.SizeofNlMsghdr + 64, unix.SizeofNlMsghdr + 68, unix.SizeofNlMsghdr + 72
 	for len(data) >= unix.SizeofNlMsghdr {
 		length := int(binary.NativeEndian.Uint32(data))
 		switch kind := binary.NativeEndian.Uint16(data[4:]); {
 		case length < unix.SizeofNlMsghdr || length > len(data):
-			return inodes, true, errors.New("a netlink message is cut off")
+			return all, true, errors.New("a netlink message is cut off")
 		case kind == unix.NLMSG_DONE:
-			return inodes, true, nil
+			return all, true, nil
 		case kind == unix.NLMSG_ERROR:
-			return inodes, true, errors.New("the kernel refuses to list sockets")
+			return all, true, errors.New("the kernel refuses to list sockets")
 		case length >= size && binary.BigEndian.Uint16(data[portAt:]) == port:
-			inodes = append(inodes, strconv.FormatUint(uint64(binary.NativeEndian.Uint32(data[inodeAt:])), 10))
+			all = append(all, listener{
+				inode: strconv.FormatUint(uint64(binary.NativeEndian.Uint32(data[inodeAt:])), 10),
+				user:  int(binary.NativeEndian.Uint32(data[userAt:])),
+			})
 		}
 		data = data[min(len(data), (length+3)&^3):] // aligned to 4
 	}
-	return inodes, false, nil
+	return all, false, nil
 }
 
 // readTables does the same by /proc.
-func readTables(port uint16) []string {
-	var inodes []string
+func readTables(port uint16) []listener {
+	var all []listener
 	for _, table := range []string{"/proc/self/net/tcp", "/proc/self/net/tcp6"} {
 		data, _ := os.ReadFile(table)
 		for line := range strings.Lines(string(data)) {
-			const local, state, inode = 1, 3, 9 // columns, see proc(5)
+			const local, state, user, inode = 1, 3, 7, 9 // columns, see proc(5)
 			f := strings.Fields(line)
 			if len(f) > inode && f[state] == fmt.Sprintf("%02X", listening) && strings.HasSuffix(f[local], fmt.Sprintf(":%04X", port)) {
-				inodes = append(inodes, f[inode])
+				id, _ := strconv.Atoi(f[user])
+				all = append(all, listener{f[inode], id})
 			}
 		}
 	}
-	return inodes
+	return all
 }

@@ -62,10 +62,19 @@ func newLogbook(bytes, ended int) *logbook {
 	}
 }
 
+// A container may print floodBytes within floodTime, with what its lines cost. If
+// it prints more it has to wait, as it would for a slow terminal: else the node
+// would spend its time on reading. One that has ended has nobody who could wait.
+const (
+	floodBytes = 256 << 10
+	floodTime  = 50 * time.Millisecond
+)
+
 // read takes in what a container prints, until there is no more.
-func (b *logbook) read(r io.Reader, container, function string, stderr bool) {
+func (b *logbook) read(r io.Reader, container, function string, stderr bool, ended <-chan struct{}) {
 	in := bufio.NewReaderSize(r, pieceBytes)
-	for {
+	var since time.Time
+	for taken := 0; ; {
 		piece, err := in.ReadSlice('\n') // bufio.ErrBufferFull: go on with the rest as a line of its own
 		if text := strings.TrimRight(string(piece), "\r\n"); text != "" || len(piece) > 0 {
 			b.add(line{at: time.Now(), container: container, function: function, text: strings.ToValidUTF8(text, "\ufffd"), stderr: stderr})
@@ -73,6 +82,14 @@ func (b *logbook) read(r io.Reader, container, function string, stderr bool) {
 		if err != nil && err != bufio.ErrBufferFull {
 			return
 		}
+		if taken += len(piece) + lineCost; taken < floodBytes {
+			continue
+		}
+		select {
+		case <-time.After(time.Until(since.Add(floodTime))): // at once if that is past
+		case <-ended:
+		}
+		since, taken = time.Now(), 0
 	}
 }
 

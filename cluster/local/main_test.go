@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -77,7 +78,17 @@ var roles = map[string]func() error{
 		}
 		return serve(echo)
 	},
-	"fork":    func() error { return start("orphan") },
+	"fork": func() error { return start("orphan") },
+	// ghost is a daemon whose hidden process has nothing in its environment.
+	"ghost": func() error {
+		cmd := self("test", "orphan")
+		cmd.Env = []string{}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		return serve(func(http.ResponseWriter, *http.Request) { os.Exit(0) })
+	},
 	"orphan":  func() error { time.Sleep(time.Hour); return nil },
 	"clash":   func() error { return onceThen(clash, func() error { return serve(echo) }) },
 	"robbed":  func() error { return onceThen(robbed, func() error { return serve(echo) }) },
@@ -89,6 +100,47 @@ var roles = map[string]func() error{
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 			}
 		})
+	},
+	"probe": func() error { return serve(probe) },
+	// closer closes its socket when it is called with "close", and lives on.
+	"closer": func() error {
+		l, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
+		if err != nil {
+			return err
+		}
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Connection", "close")
+			if event, _ := io.ReadAll(r.Body); string(event) == "close" {
+				l.Close()
+			}
+		})}
+		server.Serve(l)
+		select {}
+	},
+	// leaky takes more and more memory, from when it serves.
+	"leaky": func() error {
+		go func() {
+			for leak := [][]byte{}; ; time.Sleep(time.Millisecond) {
+				leak = append(leak, bytes.Repeat([]byte{1}, 1<<20))
+			}
+		}()
+		return serve(echo)
+	},
+	// flood prints without end, from when it serves.
+	"flood": func() error {
+		go func() {
+			for lines := bytes.Repeat([]byte("all work and no play\n"), 1000); ; {
+				os.Stdout.Write(lines)
+			}
+		}()
+		return serve(echo)
+	},
+	// heavy computes before it listens, as an interpreter does that loads libraries.
+	"heavy": func() error {
+		if err := compute(context.Background(), 150*time.Millisecond); err != nil {
+			return err
+		}
+		return serve(echo)
 	},
 	"glutton": func() error { use(600 * cluster.MiB); return nil },
 }
@@ -115,9 +167,39 @@ func world(w http.ResponseWriter, _ *http.Request) {
 	json.NewEncoder(w).Encode(map[string]any{"env": os.Environ(), "dir": dir, "files": files, "fds": fds})
 }
 
+// probe does what it is told, such as "read /etc/passwd" or "kill 17", and says how that went.
+func probe(w http.ResponseWriter, r *http.Request) {
+	event, _ := io.ReadAll(r.Body)
+	do, arg, _ := strings.Cut(string(event), " ")
+	pid, _ := strconv.Atoi(arg)
+	var err error
+	switch do {
+	case "read":
+		_, err = os.ReadFile(arg)
+	case "list":
+		_, err = os.ReadDir(arg)
+	case "write":
+		err = os.WriteFile(arg, []byte("x"), 0o600)
+	case "kill":
+		err = syscall.Kill(pid, syscall.SIGKILL)
+	case "trace":
+		err = syscall.PtraceAttach(pid)
+	case "raise":
+		err = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 1 << 15, Max: 1 << 15})
+	case "bomb":
+		for range 4 {
+			go func() {
+				for { // also when it fails
+					_ = exec.Command("sh", "-c", "sleep 1000 & sleep 1000 & exec sleep 1000").Start()
+				}
+			}()
+		}
+	}
+	fmt.Fprint(w, err)
+}
+
 func self(args ...string) *exec.Cmd {
-	path, _ := os.Executable()
-	return exec.Command(path, args...)
+	return exec.Command(ownProgram, args...)
 }
 
 func start(role string) error {
@@ -178,14 +260,13 @@ func upRole() error {
 // testFunctions are the roles above as functions.
 func testFunctions(env ...string) []catalog.Function {
 	var all []catalog.Function
-	path, _ := os.Executable()
 	vars := map[string]string{}
 	for _, e := range env {
 		k, v, _ := strings.Cut(e, "=")
 		vars[k] = v
 	}
 	for role := range roles {
-		all = append(all, catalog.Function{Name: role, Command: []string{path, "test", role}, Env: vars})
+		all = append(all, catalog.Function{Name: role, Command: []string{ownProgram, "test", role}, Env: vars})
 	}
 	for _, sample := range []string{"hello", "sleep", "cpu", "memory"} {
 		all = append(all, catalog.Function{Name: sample, Sample: sample, Env: vars})
@@ -214,7 +295,7 @@ func newCluster(t testing.TB, o ManagerOptions) *testCluster {
 	if o.Node.Functions == nil {
 		o.Node.Functions = testFunctions()
 	}
-	o.Node.Folder = t.TempDir()
+	o.Node.Folder = openFolder(t)
 	o.Logger = testLog(t)
 	m, err := NewManager(o)
 	if err != nil {
@@ -241,6 +322,18 @@ func newCluster(t testing.TB, o ManagerOptions) *testCluster {
 	}
 	t.Cleanup(b.end)
 	return b
+}
+
+// openFolder is a temporary one that every user may use.
+func openFolder(t testing.TB) string {
+	t.Helper()
+	dir := t.TempDir()
+	for dir, mode := range map[string]os.FileMode{filepath.Dir(dir): 0o711, dir: 0o777} {
+		if err := os.Chmod(dir, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 func dial(t testing.TB, address string) *grpc.ClientConn {

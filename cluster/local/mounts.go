@@ -32,7 +32,11 @@ func findPlaces(mounts map[string]mount, own map[string]string) (dialect, []plac
 			}
 			at[i] = m.folder(own[controller])
 		}
-		return version1, []place{{at[0], at[1], at[2]}}, nil
+		p := place{at[0], at[1], at[2], ""}
+		if m, ok := mounts["pids"]; ok {
+			p.pids = m.folder(own["pids"])
+		}
+		return version1, []place{p}, nil
 	}
 	m, ok := mounts[""]
 	if !ok {
@@ -40,7 +44,7 @@ func findPlaces(mounts map[string]mount, own map[string]string) (dialect, []plac
 	}
 	var places []place
 	for dir := m.folder(own[""]); len(dir) >= len(m.point); dir = filepath.Dir(dir) {
-		places = append(places, place{dir, dir, dir})
+		places = append(places, place{dir, dir, dir, dir})
 	}
 	return version2, places, nil
 }

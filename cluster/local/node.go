@@ -20,6 +20,7 @@ var (
 	errFull     = errors.New("the node is full")
 	errConflict = errors.New("the name is taken")
 	errClosing  = errors.New("the node is ending")
+	errGone     = errors.New("takes no calls any more")
 )
 
 // keepDead is how many containers that ended by themselves are remembered, so
@@ -36,6 +37,7 @@ type node struct {
 	functions map[string]catalog.Function
 	limits    *limits
 	ports     *ports
+	users     *users // nil if containers have none of their own
 	logs      *logbook
 	starts    chan struct{} // a place for each container that may compute while it starts
 	ctx       context.Context
@@ -65,11 +67,12 @@ type birth struct {
 	err      error
 }
 
-func newNode(spec nodeSpec, log *slog.Logger) *node {
+func newNode(spec nodeSpec, containers *users, log *slog.Logger) *node {
 	n := &node{
 		spec: spec, log: log,
 		functions: map[string]catalog.Function{},
 		ports:     newPorts(),
+		users:     containers,
 		logs:      newLogbook(spec.LogBytes, spec.LogEnded),
 		starts:    make(chan struct{}, spec.Starts),
 		names:     map[string]*birth{},
@@ -182,8 +185,13 @@ func (n *node) attempt(name string, f catalog.Function, memory int64, calm func(
 	if c.port, err = n.ports.take(); err != nil {
 		return nil, err
 	}
-	if c.fence, err = n.limits.fence(c.folder, memory); err != nil {
+	if c.user, err = n.users.take(); err != nil {
 		n.ports.give(c.port)
+		return nil, err
+	}
+	if c.fence, err = n.limits.fence(c.folder, c.user, memory); err != nil {
+		n.ports.give(c.port)
+		n.users.give(c.user)
 		return nil, err
 	}
 	c.http = transport(c.address())
@@ -233,6 +241,7 @@ func (n *node) bury(b *birth, name string) {
 func (n *node) finish(c *container) {
 	c.stop(0)
 	n.ports.give(c.port)
+	n.users.give(c.user)
 	n.logs.end(c.id)
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -20,11 +20,20 @@ func runNode() error {
 	if err != nil {
 		return err
 	}
+	var containers *users
+	if spec.Isolated {
+		containers = newUsers(inherited(usersFD, "users"), spec.UIDBase)
+	}
+	if !spec.NoIsolation {
+		if err := boundOwn(spec); err != nil {
+			return writeLine(out, report{Error: err.Error()})
+		}
+	}
 	listener, err := net.Listen("tcp", spec.Listen)
 	if err != nil {
 		return writeLine(out, report{Error: fmt.Sprintf("listen on %s: %v: choose another address", spec.Listen, err)})
 	}
-	n := newNode(spec, childLogger())
+	n := newNode(spec, containers, childLogger())
 	server := newServer()
 	pb.RegisterNodeServiceServer(server, &nodeService{node: n})
 	forewarmv1.RegisterLogsServer(server, &logsService{node: n})

@@ -53,10 +53,10 @@ type NodeOptions struct {
 	Memory    int64              // bytes that the node has, and that its containers' limits may sum up to. Default 4 GiB
 	Sold      int64              // bytes that the manager says it has. Default three quarters of Memory
 	Functions []catalog.Function // what containers may be made of. Default none
-	Base      string             // folder in which a function's command finds its files. Default the current one
+	Base      string             // folder in which a function's command finds its files, which others must be allowed to read. Default the current one
 
 	Self       []string      // how this program is run, short of the arguments that RunRole takes. Default its own path
-	Folder     string        // where working folders are made. Default the system's folder for temporary files
+	Folder     string        // where working folders are made; others must be allowed to enter it. Default the system's folder for temporary files
 	StartLimit time.Duration // until a starting container must answer on its port. Default 30s
 	CallLimit  time.Duration // of a call whose function has no timeout. Default 60s
 	StopGrace  time.Duration // between asking a container to end and killing it. Default 500ms
@@ -64,6 +64,11 @@ type NodeOptions struct {
 	LogBytes   int           // kept of what a container prints. Default 64 KiB
 	LogEnded   int           // ended containers per function whose output is kept. Default 4
 
+	UIDBase   int // first of the 65536 user and group ids that are for containers only, from 1000. Default 200000
+	Processes int // of one container at once, each thread counted. Default 512
+	Files     int // that a process of a container may have open, and the node's own too. Default 16384, or what the machine grants
+
+	NoIsolation  bool         // give containers no users of their own and leave them all rights of the node's user, as where there is no root
 	NoLimits     bool         // use no cgroups, as where there are none: then limits are not enforced
 	NoNamespaces bool         // use no PID namespaces, as where they are not allowed
 	Logger       *slog.Logger `json:"-"` // one line per change of the world. Default slog.Default
@@ -80,6 +85,9 @@ func (o NodeOptions) withDefaults() (NodeOptions, error) {
 	o.CallLimit = cmp.Or(o.CallLimit, time.Minute)
 	o.StopGrace = cmp.Or(o.StopGrace, 500*time.Millisecond)
 	o.Starts = cmp.Or(o.Starts, runtime.NumCPU())
+	o.UIDBase = cmp.Or(o.UIDBase, 200_000)
+	o.Processes = cmp.Or(o.Processes, 512)
+	o.Files = cmp.Or(o.Files, 1<<14)
 	o.LogBytes = cmp.Or(o.LogBytes, 64<<10)
 	o.LogEnded = cmp.Or(o.LogEnded, 4)
 	if o.Logger == nil {
@@ -88,7 +96,16 @@ func (o NodeOptions) withDefaults() (NodeOptions, error) {
 	if err := o.check(); err != nil {
 		return o, fmt.Errorf("node %s: %w", o.ID, err)
 	}
-	return o, o.makePathsAbsolute()
+	if err := o.makePathsAbsolute(); err != nil {
+		return o, err
+	}
+	if o.NoIsolation || cannotIsolate(o.UIDBase) != nil {
+		return o, nil // the log will say so
+	}
+	if where := barred(o.Folder, 0o001); where != "" {
+		return o, fmt.Errorf("node %s: containers have users of their own, who may not enter %s on the way to their folders in %s: let them (chmod o+x), or choose another folder ($TMPDIR)", o.ID, where, o.Folder)
+	}
+	return o, nil
 }
 
 func (o *NodeOptions) check() error {
@@ -112,8 +129,24 @@ func (o *NodeOptions) check() error {
 			return fmt.Errorf("a limit of %v: want start, call and stop limits above zero", d)
 		}
 	}
+	if err := o.checkIsolation(); err != nil {
+		return err
+	}
 	if o.Starts < 0 || o.LogBytes < 0 || o.LogEnded < 0 {
 		return errors.New("a negative number of starts, log bytes or ended logs: want them above zero")
+	}
+	return nil
+}
+
+func (o *NodeOptions) checkIsolation() error {
+	const most = 1<<31 - userCount // some programs take larger ids for negative ones
+	switch {
+	case o.UIDBase < 1000 || o.UIDBase > most:
+		return fmt.Errorf("users from %d on: want 1000 to %d, since lower ones belong to the system", o.UIDBase, most)
+	case o.Processes < 16:
+		return fmt.Errorf("%d processes in a container, threads among them: want 16 or more", o.Processes)
+	case o.Files < 1024:
+		return fmt.Errorf("%d open files: want 1024 or more, since the node has to keep to it too", o.Files)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ const (
 	ordersFD = 3 // read end: a nodeSpec in one line, then perhaps orderStop; it ends when the starter is gone
 	reportFD = 4 // write end: one report in one line
 	lockFD   = 5 // the lock of the node's folder; only to be held
+	usersFD  = 6 // usersFile, if containers are isolated
 )
 
 // orderStop asks for an end in good order. A pipe that ends without it means that somebody was killed.
@@ -28,6 +29,7 @@ type nodeSpec struct {
 	LiveID     string // new for each start
 	Workdir    string // the node's own folder, removed after its end
 	Namespaced bool   // the watchdog is the first process of a PID namespace
+	Isolated   bool   // containers have users of their own
 }
 
 // group is the name of the node's cgroup.

@@ -33,8 +33,11 @@ func TestListens(t *testing.T) {
 		defer l.Close()
 		port := l.Addr().(*net.TCPAddr).Port
 		asked, read := listeners(uint16(port)), readTables(uint16(port))
-		if len(asked) != 1 || len(read) != 1 || asked[0] != read[0] {
+		if len(asked) != 1 || len(read) != 1 || asked[0] != read[0] || asked[0].user != os.Getuid() {
 			t.Errorf("listeners on %s: %v by netlink, %v by /proc, want the same one", l.Addr(), asked, read)
+		}
+		if !listensAs(os.Getuid(), port) || listensAs(os.Getuid()+1, port) {
+			t.Errorf("listensAs does not tell whose socket listens on %s", l.Addr())
 		}
 		if !listens([]int{os.Getpid()}, port) || listens([]int{os.Getppid()}, port) || listens([]int{os.Getpid()}, port+1) {
 			t.Errorf("listens does not tell who listens on %s", l.Addr())

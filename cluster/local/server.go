@@ -33,6 +33,7 @@ func coded(method string, err error) error {
 	code := codes.Internal
 	for known, c := range map[error]codes.Code{
 		errUnknown:               codes.NotFound,
+		errGone:                  codes.NotFound,
 		cluster.ErrOutOfMemory:   codes.ResourceExhausted,
 		errFull:                  codes.ResourceExhausted,
 		cluster.ErrNoNode:        codes.ResourceExhausted,

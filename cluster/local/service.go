@@ -80,6 +80,9 @@ func (s *nodeService) InvokeFunction(r *pb.InvokeFunctionRequest, out grpc.Serve
 	if err != nil {
 		return coded("InvokeFunction", err)
 	}
+	if err := c.gone(); err != nil {
+		return coded("InvokeFunction", err)
+	}
 	if f := meta.GetFunctionName(); f != "" && f != c.function.Name {
 		return status.Errorf(codes.InvalidArgument, "InvokeFunction: function_meta.function_name is %q, but container %s runs %q: call one of its own", f, c.id, c.function.Name)
 	}
@@ -88,7 +91,7 @@ func (s *nodeService) InvokeFunction(r *pb.InvokeFunctionRequest, out grpc.Serve
 		handler: meta.GetHandler(),
 		event:   r.Event,
 		timeout: s.timeout(meta.GetTimeoutInMs(), c),
-	}, out.Send)
+	}, out)
 	return coded("InvokeFunction", err)
 }
 

@@ -40,7 +40,7 @@ func main() {
 // long that program takes to listen when nobody is in between, and the
 // difference, which is what a node adds to a start.
 func BenchmarkCreate(b *testing.B) {
-	dir := b.TempDir()
+	dir := openFolder(b)
 	source, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "trivial")
 	if err := os.WriteFile(source, []byte(trivial), 0o600); err != nil {
 		b.Fatal(err)

@@ -27,6 +27,7 @@ type launcher struct {
 
 	mu           sync.Mutex
 	noNamespaces bool // found out at the first attempt; guarded by mu
+	warned       bool // of missing isolation; guarded by mu
 }
 
 // nodeProcess is a node as its starter sees it: a watchdog and what is below it.
@@ -34,7 +35,7 @@ type nodeProcess struct {
 	spec   nodeSpec
 	port   int
 	orders *os.File      // closing it ends the node
-	lock   *os.File      // of its folder
+	held   []*os.File    // the lock of its folder, and perhaps usersFile: as long as somebody would clean up
 	ended  chan struct{} // closed when no process of the node is left
 	cmd    *exec.Cmd     // the watchdog
 }
@@ -66,15 +67,41 @@ func (l *launcher) namespacesFailed(err error) bool {
 	return l.noNamespaces
 }
 
+// users opens the file of users, or says in the log that containers will have none of their own.
+func (l *launcher) users(o NodeOptions) *os.File {
+	if o.NoIsolation {
+		return nil
+	}
+	cause := cannotIsolate(o.UIDBase)
+	if cause == nil {
+		var file *os.File
+		if file, cause = openUsers(); cause == nil {
+			return file
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.warned {
+		l.warned = true
+		l.log.Warn("containers run as the same user as their node: functions can reach each other's processes and files", "cause", cause)
+	}
+	return nil
+}
+
 func (l *launcher) launch(o NodeOptions, namespaced bool) (*nodeProcess, error) {
 	spec := nodeSpec{NodeOptions: o, LiveID: randomID(), Namespaced: namespaced}
 	lock, err := makeFolder(&spec)
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for node %s: %w", o.ID, err)
 	}
-	p, answer, err := l.spawn(spec, lock)
+	held := []*os.File{lock}
+	if users := l.users(o); users != nil {
+		spec.Isolated = true
+		held = append(held, users)
+	}
+	p, answer, err := l.spawn(spec, held)
 	if err != nil {
-		lock.Close()
+		closeAll(held)
 		os.RemoveAll(spec.Workdir)
 		if namespaced { // if it was for another reason, the next attempt will tell
 			err = fmt.Errorf("%w: %w", errNoNamespaces, err)
@@ -90,7 +117,7 @@ func (l *launcher) launch(o NodeOptions, namespaced bool) (*nodeProcess, error) 
 }
 
 // spawn starts a watchdog. The file is where the report will come.
-func (l *launcher) spawn(spec nodeSpec, lock *os.File) (*nodeProcess, *os.File, error) {
+func (l *launcher) spawn(spec nodeSpec, held []*os.File) (*nodeProcess, *os.File, error) {
 	var near, far [3]*os.File // orders, report, log: our ends and the watchdog's; all close-on-exec
 	for i := range near {
 		r, w, err := os.Pipe()
@@ -102,14 +129,14 @@ func (l *launcher) spawn(spec nodeSpec, lock *os.File) (*nodeProcess, *os.File, 
 	}
 	near[0], far[0] = far[0], near[0] // orders go the other way
 	cmd := watchdogCommand(spec)
-	cmd.ExtraFiles = []*os.File{ordersFD - 3: far[0], reportFD - 3: far[1], lockFD - 3: lock}
+	cmd.ExtraFiles = append([]*os.File{ordersFD - 3: far[0], reportFD - 3: far[1]}, held...) // lockFD, usersFD
 	cmd.Stdout, cmd.Stderr = far[2], far[2]
 	if err := cmd.Start(); err != nil {
 		closeAll(near[:], far[:])
 		return nil, nil, err
 	}
 	closeAll(far[:])
-	p := &nodeProcess{spec: spec, cmd: cmd, lock: lock, orders: near[0], ended: make(chan struct{})}
+	p := &nodeProcess{spec: spec, cmd: cmd, held: held, orders: near[0], ended: make(chan struct{})}
 	go relay(near[2], l.log.With("node", spec.ID))
 	go p.mourn(l.log)
 	if err := writeLine(p.orders, spec); err != nil {
@@ -163,7 +190,7 @@ func (p *nodeProcess) await(answer *os.File) error {
 // it, which is at once unless the watchdog itself was killed.
 func (p *nodeProcess) mourn(log *slog.Logger) {
 	defer close(p.ended)
-	defer closeAll([]*os.File{p.lock, p.orders})
+	defer closeAll(p.held, []*os.File{p.orders})
 	failure := p.cmd.Wait()
 	if err := sweep(p.spec, p.remains); err != nil {
 		log.Error("a node left something behind", "node", p.spec.ID, "err", err)
@@ -175,7 +202,8 @@ func (p *nodeProcess) mourn(log *slog.Logger) {
 
 // remains lists the processes of the node by what they carry, not by descent: a killed watchdog's children are no longer ours.
 func (p *nodeProcess) remains() []int {
-	return append(below(p.spec.Workdir), groupPIDs(p.spec.group())...)
+	pids := append(below(p.spec.Workdir), groupPIDs(p.spec.group())...)
+	return append(pids, ofUsers(owners(p.spec.Workdir)...)...)
 }
 
 func (p *nodeProcess) host() string {

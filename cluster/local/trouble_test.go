@@ -52,8 +52,8 @@ func TestOutOfMemory(t *testing.T) {
 				stats, err := n.GetStats(t.Context(), &nodepb.GetStatsRequest{})
 				return err == nil && len(stats.ContainerStatsList) == 0
 			})
-			if a, err := n.invoke(c, "", time.Minute); err != nil || !strings.Contains(a.footer.Error, "out of memory") {
-				t.Errorf("a later call = %+v, %v, want it to say why", a, err)
+			if a, err := n.invoke(c, "", time.Minute); status.Code(err) != codes.NotFound || !strings.Contains(err.Error(), "out of memory") {
+				t.Errorf("a later call = %+v, %v, want NotFound that says why", a, err)
 			}
 			if _, err := n.RemoveContainer(t.Context(), &nodepb.RemoveContainerRequest{ContainerId: c}); err != nil {
 				t.Errorf("RemoveContainer = %v", err)
@@ -178,7 +178,7 @@ func TestStartsThatFail(t *testing.T) {
 // Another process takes the port after it was probed: once noisily, so that the
 // function fails, and once silently, so that a stranger answers.
 func TestPortInUse(t *testing.T) {
-	flag := filepath.Join(t.TempDir(), "flag")
+	flag := filepath.Join(openFolder(t), "flag")
 	n := newCluster(t, ManagerOptions{Node: NodeOptions{Functions: testFunctions("FLAG=" + flag)}}).reserve()
 	if a := n.mustInvoke(n.create("clash", 256), "x"); a.body != "x" {
 		t.Errorf("after a clash the container answers %q", a.body)
@@ -282,6 +282,9 @@ func TestBadOptions(t *testing.T) {
 		{"address in use", ManagerOptions{Listen: busy.Addr().String()}, "address already in use: choose another address"},
 		{"host name", ManagerOptions{Node: NodeOptions{Listen: "localhost:0"}}, "want one, such as 127.0.0.1:0"},
 		{"every address", ManagerOptions{Node: NodeOptions{Listen: "0.0.0.0:0"}}, "say which one schedulers are told"},
+		{"users of the system", ManagerOptions{Node: NodeOptions{UIDBase: 500}}, "users from 500 on: want 1000 to"},
+		{"too few processes", ManagerOptions{Node: NodeOptions{Processes: 1}}, "1 processes in a container"},
+		{"too few files", ManagerOptions{Node: NodeOptions{Files: 10}}, "10 open files: want 1024 or more"},
 		{"sells what it has not", ManagerOptions{Node: NodeOptions{Sold: 5 * cluster.GiB}}, "not to sell more than there is"},
 	} {
 		tt.o.Logger = testLog(t)
@@ -289,7 +292,7 @@ func TestBadOptions(t *testing.T) {
 			t.Errorf("%s: RunManager = %v, want an error with %q", tt.claim, err, tt.words)
 		}
 	}
-	o := NodeOptions{Listen: busy.Addr().String(), Logger: testLog(t), Folder: t.TempDir()}
+	o := NodeOptions{Listen: busy.Addr().String(), Logger: testLog(t), Folder: openFolder(t)}
 	if err := RunNode(t.Context(), o); err == nil || !strings.Contains(err.Error(), "address already in use: choose another address") {
 		t.Errorf("RunNode on a busy address = %v", err)
 	}

@@ -75,7 +75,7 @@ func TestMeter(t *testing.T) {
 func TestLogbook(t *testing.T) {
 	b := newLogbook(3*(10+lineCost), 2)
 	say := func(container, function string, words ...string) {
-		b.read(strings.NewReader(strings.Join(words, "\n")), container, function, false)
+		b.read(strings.NewReader(strings.Join(words, "\n")), container, function, false, nil)
 	}
 	texts := func(lines []line) (all []string) {
 		for _, l := range lines {
@@ -128,7 +128,7 @@ func TestLogbook(t *testing.T) {
 
 func TestLongLineComesInPieces(t *testing.T) {
 	b := newLogbook(1<<20, 1)
-	b.read(strings.NewReader(strings.Repeat("x", pieceBytes+1)+"\nnext\r\n\nlast"), "c", "f", true)
+	b.read(strings.NewReader(strings.Repeat("x", pieceBytes+1)+"\nnext\r\n\nlast"), "c", "f", true, nil)
 	var sizes []int
 	for _, l := range b.last("", 0) {
 		sizes = append(sizes, len(l.text))

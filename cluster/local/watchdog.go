@@ -51,7 +51,11 @@ func rule(spec nodeSpec) error {
 	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("separate the mounts: %w", err)
 	}
-	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	options := ""
+	if spec.Isolated {
+		options = "hidepid=2" // a container sees its own processes only
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
 	return nil
@@ -69,10 +73,11 @@ func startBelow(spec nodeSpec, out *os.File) (*os.File, int, error) {
 		return nil, 0, err
 	}
 	args := append(spec.Self[:len(spec.Self):len(spec.Self)], roleNode)
-	pid, err := syscall.ForkExec(args[0], args, &syscall.ProcAttr{
-		Env:   os.Environ(),
-		Files: []uintptr{null.Fd(), 1, 2, ordersFD: r.Fd(), reportFD: out.Fd(), lockFD: lockFD},
-	})
+	files := []uintptr{null.Fd(), 1, 2, ordersFD: r.Fd(), reportFD: out.Fd(), lockFD: lockFD}
+	if spec.Isolated {
+		files = append(files, usersFD)
+	}
+	pid, err := syscall.ForkExec(args[0], args, &syscall.ProcAttr{Env: os.Environ(), Files: files})
 	r.Close()
 	null.Close()
 	if err != nil {
