@@ -174,11 +174,10 @@ type snapshotRow struct {
 }
 
 type sideRow struct {
-	calls, cold      int
-	p50, p99         time.Duration
-	ready, starting  int
-	nodes            int
-	warm, waitedOnly int
+	calls, cold     int
+	p50, p99        time.Duration
+	ready, starting int
+	nodes           int
 }
 
 func (d *demo) snapshot() snapshot {
