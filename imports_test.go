@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"config":           {},
 	"edge":             {},
 	"metrics":          {"dispatcher", "prewarm"},
-	"console":          {"cluster", "dispatcher", "dispatcher/serve", "prewarm", "proto/forewarm/v1"},
+	"console":          {"calendar", "cluster", "dispatcher", "dispatcher/serve", "edge", "prewarm", "proto/forewarm/v1"},
 }
 
 // pure are the packages, or single files, that decide: no clock, no wire, no log, no chance of their own.

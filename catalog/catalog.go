@@ -64,11 +64,7 @@ func (c *Catalog) Lookup(name string) (Function, bool) {
 
 // Nearest finds the function whose name is most like a mistyped one; false when none is alike.
 func (c *Catalog) Nearest(name string) (string, bool) {
-	names := make([]string, len(c.Functions))
-	for i, f := range c.Functions {
-		names[i] = f.Name
-	}
-	return nearest(name, names)
+	return nearest(name, c.Names())
 }
 
 // Load reads a file.
@@ -78,4 +74,13 @@ func Load(path string) (*Catalog, error) {
 		return nil, fmt.Errorf("read the list of functions: %w", err)
 	}
 	return Parse(path, data)
+}
+
+// Names lists the functions' names, in the order of the file.
+func (c *Catalog) Names() []string {
+	names := make([]string, len(c.Functions))
+	for i, f := range c.Functions {
+		names[i] = f.Name
+	}
+	return names
 }

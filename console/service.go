@@ -45,10 +45,10 @@ func (s *Service) Register(g *grpc.Server) { forewarmv1.RegisterForewarmServer(g
 // Explain tells how functions stand and why their last orders were given.
 func (s *Service) Explain(_ context.Context, r *forewarmv1.ExplainRequest) (*forewarmv1.ExplainReply, error) {
 	reply := &forewarmv1.ExplainReply{}
-	forecasts := s.forecasts()
+	forecasts, mode := s.forecasts()
 	s.Shell.Core().Functions(s.Shell.Now(), func(i *dispatcher.FunctionInfo) bool {
 		if match(r.GetFunction(), i.Function.Name) && match(r.GetAccount(), i.Function.Account) {
-			reply.Functions = append(reply.Functions, functionState(i, forecasts[i.Fn]))
+			reply.Functions = append(reply.Functions, functionState(i, forecasts[i.Fn], mode))
 		}
 		return true
 	})
@@ -91,17 +91,18 @@ func concerns(o *dispatcher.Order, function, account string) bool {
 	return match(function, o.Function.Name) && match(account, o.Function.Account)
 }
 
-func (s *Service) forecasts() map[dispatcher.FnID]prewarm.Forecast {
-	m := map[dispatcher.FnID]prewarm.Forecast{}
+func (s *Service) forecasts() (m map[dispatcher.FnID]prewarm.Forecast, mode prewarm.Mode) {
+	m = map[dispatcher.FnID]prewarm.Forecast{}
 	if s.Planner != nil {
 		s.Planner.View(func(p *prewarm.Planner) {
+			mode = p.Mode()
 			p.Forecasts(s.Shell.Now(), func(f prewarm.Forecast) bool { m[f.Fn] = f; return true })
 		})
 	}
-	return m
+	return m, mode
 }
 
-func functionState(i *dispatcher.FunctionInfo, f prewarm.Forecast) *forewarmv1.FunctionState {
+func functionState(i *dispatcher.FunctionInfo, f prewarm.Forecast, m prewarm.Mode) *forewarmv1.FunctionState {
 	c := &i.Count
 	st := &forewarmv1.FunctionState{
 		Account: i.Function.Account, Function: i.Function.Name, Calls: c.Warm + c.Waited + c.Cold, Warm: c.Warm, Waited: c.Waited, Cold: c.Cold,
@@ -109,6 +110,9 @@ func functionState(i *dispatcher.FunctionInfo, f prewarm.Forecast) *forewarmv1.F
 		StartTime: durationpb.New(i.Start.P50), ServiceTime: durationpb.New(i.Service.P50),
 		WaitP50: durationpb.New(c.WaitQuantile(.5)), WaitP99: durationpb.New(c.WaitQuantile(.99)),
 		NextKnown: f.Known, NextExpectedIn: durationpb.New(f.Expect), Text: Function(i, f),
+	}
+	if s := Standing(&f, m); s != "" {
+		st.Text += "; " + s
 	}
 	if i.Failures > 0 {
 		st.LastReason = "its last start failed: " + i.LastFailure

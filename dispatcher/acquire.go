@@ -46,7 +46,7 @@ func (r *Request) check(nodeMemory int64) error {
 // Acquire gives the call a container, or a place in the waiting line: then the Grant comes later, from whichever
 // call of the core makes a container free. The ticket's Seq is 0 when a lease or an error is returned.
 //
-// Errors wrap ErrInvalid, ErrLineFull, ErrLimit, ErrPaused and ErrClosing.
+// Errors wrap ErrInvalid, ErrLineFull, ErrLimit, ErrNoStart, ErrPaused and ErrClosing.
 func (c *Core) Acquire(now time.Duration, r Request, fx *Effects) (Lease, Ticket, error) {
 	if err := r.check(c.ledger.nodeMemory()); err != nil {
 		return Lease{}, Ticket{}, err
@@ -88,6 +88,10 @@ func (f *function) acquire(r *Request, fx *Effects) (Lease, Ticket, error) {
 			f.grant(k, ct)
 			return f.lease(k), Ticket{}, nil
 		}
+	}
+	if err := f.refuseBroken(); err != nil {
+		f.count.Refused++
+		return Lease{}, Ticket{}, err
 	}
 	if err := f.mayWait(); err != nil {
 		f.count.Refused++

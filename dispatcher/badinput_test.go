@@ -133,7 +133,7 @@ func stillServes(t *testing.T, c *Core, lease Lease) {
 	if l, _, err := c.Acquire(3*time.Second, goodRequest("next"), &fx); err != nil || l.Served != Warm || l.Container != lease.Container {
 		t.Errorf("the next call got %+v, %v; want the same container, warm", l, err)
 	}
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		t.Error(err)
 	}
 }
@@ -162,7 +162,7 @@ func TestBadNode(t *testing.T) {
 			if len(fx.Orders) != 1 || fx.Orders[0].Kind != ReserveNode {
 				t.Errorf("orders %v after a second, want another reservation", fx.Orders)
 			}
-			if err := c.check(); err != nil {
+			if err := c.Check(); err != nil {
 				t.Error(err)
 			}
 		})

@@ -7,8 +7,8 @@ import (
 )
 
 // dueHeap holds the next instant at which each function has something to do by time alone: one entry a
-// function, not one a lease or container. An entry may come too early, never too late: then the function
-// looks, and enters the next.
+// function at most, not one a lease or container. An entry may come too early, never too late: then the function
+// looks, and enters the next. A function knows its entry's place, so that an earlier instant moves it.
 type dueHeap struct {
 	mu sync.Mutex
 	h  dueEntries
@@ -25,11 +25,19 @@ func (h dueEntries) Len() int { return len(h) }
 func (h dueEntries) Less(i, j int) bool {
 	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].f.id < h[j].f.id
 }
-func (h dueEntries) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *dueEntries) Push(x any)   { *h = append(*h, x.(dueEntry)) }
+func (h dueEntries) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].f.dueIn, h[j].f.dueIn = i+1, j+1
+}
+func (h *dueEntries) Push(x any) {
+	e := x.(dueEntry)
+	*h = append(*h, e)
+	e.f.dueIn = len(*h)
+}
 func (h *dueEntries) Pop() any {
 	old := *h
 	e := old[len(old)-1]
+	e.f.dueIn = 0
 	old[len(old)-1] = dueEntry{}
 	*h = old[:len(old)-1]
 	return e
@@ -43,8 +51,13 @@ func (f *function) dueBy(t time.Duration) {
 	f.dueAt = t
 	d := &f.core.due
 	d.mu.Lock()
-	heap.Push(&d.h, dueEntry{t, f})
-	d.mu.Unlock()
+	defer d.mu.Unlock()
+	if f.dueIn == 0 {
+		heap.Push(&d.h, dueEntry{t, f})
+		return
+	}
+	d.h[f.dueIn-1].at = t
+	heap.Fix(&d.h, f.dueIn-1)
 }
 
 // pop takes a function that is due out of the heap; ok is false when none is, and next is then the earliest.
@@ -71,7 +84,7 @@ func (c *Core) Tick(now time.Duration, fx *Effects) (next time.Duration) {
 		}
 		f := e.f
 		f.mu.Lock()
-		if f.dueAt == e.at { // else it was superseded by an earlier one
+		if f.dueAt == e.at { // else another instant was entered since it was taken out
 			f.dueAt = never
 			f.clamp(now)
 			f.expire(fx)

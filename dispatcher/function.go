@@ -71,6 +71,7 @@ type function struct {
 	newsNext   *function
 
 	dueAt time.Duration // entry in the core's due heap; never: none
+	dueIn int           // place of it there, from 1 on; 0: none. The heap's mutex guards it
 	count Counters
 }
 

@@ -56,7 +56,8 @@ type ledger struct {
 type node struct {
 	id         NodeID
 	desc       *cluster.Node
-	capacity   int64 // bytes that may be booked
+	capacity   int64         // bytes that may be booked
+	ratedAt    time.Duration // when it last refused what should have fitted
 	booked     int64
 	available  int64 // bytes that the node says are unused; -1: it does not say
 	containers map[ContainerID]*container
@@ -352,7 +353,7 @@ func (l *ledger) fairOrder() []*queued {
 func (l *ledger) roomiest() *node {
 	var best *node
 	for _, n := range l.nodes {
-		if !n.releasing && !n.lost.Load() && (best == nil || n.free() > best.free()) {
+		if !n.releasing && !n.cordoned && !n.lost.Load() && (best == nil || n.free() > best.free()) {
 			best = n
 		}
 	}
@@ -391,9 +392,22 @@ func (l *ledger) removeContainer(c *container) {
 	l.account(c.fn.account).containers--
 }
 
-// overrated notes that a node refused a container that should have fitted.
-func (l *ledger) overrated(n *node) {
+// overrated notes that a node refused a container of so many bytes that should have fitted. It counts as full with
+// what it holds besides, for a while: an earlier run's containers may be leaving it.
+func (l *ledger) overrated(n *node, refused int64, now time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n.capacity = min(n.capacity, n.booked)
+	n.capacity, n.ratedAt = min(n.capacity, n.booked-refused), now
+}
+
+// ratedFor is how long a node that refused a container is taken to have less memory than it says.
+const ratedFor = 10 * time.Second
+
+// rate believes nodes again that refused a container a while ago.
+func (l *ledger) rate(now time.Duration) {
+	for _, n := range l.nodes {
+		if n.capacity < n.desc.Memory && now >= n.ratedAt+ratedFor {
+			n.capacity = n.desc.Memory
+		}
+	}
 }

@@ -107,15 +107,15 @@ func (l *ledger) within(f *function, memory int64) bool {
 // mayWait counts one more call into the function's line, or says why it may not stand there.
 func (f *function) mayWait() error {
 	if limit := f.limits.Waiting; limit > 0 && f.line.n >= limit {
-		return fmt.Errorf("%w: function %q has %d in line, as many as may", ErrLineFull, f.cfg.Name, f.line.n)
+		return f.lineFull(fmt.Errorf("%w: function %q has %d in line, as many as may", ErrLineFull, f.cfg.Name, f.line.n))
 	}
 	if f.line.n >= f.core.opts.MaxLine {
-		return fmt.Errorf("%w: function %q has %d in line", ErrLineFull, f.cfg.Name, f.line.n)
+		return f.lineFull(fmt.Errorf("%w: function %q has %d in line", ErrLineFull, f.cfg.Name, f.line.n))
 	}
 	a := f.tenant
 	if n := a.waiting.Add(1); a.mayWait.Load() > 0 && n > a.mayWait.Load() {
 		a.waiting.Add(-1)
-		return fmt.Errorf("%w: account %q has %d calls in line, as many as may", ErrLimit, f.account, n-1)
+		return f.lineFull(fmt.Errorf("%w: account %q has %d calls in line, as many as may", ErrLimit, f.account, n-1))
 	}
 	return nil
 }
@@ -126,7 +126,8 @@ func (f *function) full() bool {
 }
 
 // DrainNode takes a node out of use, or with undo into it again: no container is placed there, those that are there go
-// when their calls have returned, and then it is released. Wanted levels are started elsewhere first.
+// when their calls have returned, and then it is released. Levels that are wanted are started elsewhere, where there is
+// room.
 func (c *Core) DrainNode(now time.Duration, id NodeID, undo bool, fx *Effects) (containers int, err error) {
 	l := c.ledger
 	l.mu.Lock()
@@ -142,6 +143,11 @@ func (c *Core) DrainNode(now time.Duration, id NodeID, undo bool, fx *Effects) (
 	}
 	n.cordoned = !undo
 	n.setDrains(!undo, fx)
+	if !undo {
+		for _, ct := range sortedByID(n.containers) {
+			fx.work = append(fx.work, work{kind: workRetire, f: ct.fn, c: ct, why: Reason{Cause: CauseDrain}})
+		}
+	}
 	containers = len(n.containers)
 	l.provide(now, c, fx)
 	l.trim(now, c, fx)

@@ -93,10 +93,13 @@ func (c *Core) StartFailed(now time.Duration, order uint64, why Failure, fx *Eff
 		if why.Fatal {
 			f.failLine(fx)
 		}
+		if f.broken() {
+			f.refuseLine(f.whyBroken(), fx)
+		}
 	}
 	f.mu.Unlock()
 	if why.Memory {
-		c.ledger.overrated(ref.c.node)
+		c.ledger.overrated(ref.c.node, ref.c.memory, now)
 	}
 	if why.NodeLost {
 		c.lostNode(now, ref.c.node, fx)
@@ -128,6 +131,7 @@ func (f *function) failLine(fx *Effects) {
 // refuseLine ends all waits with an error.
 func (f *function) refuseLine(err error, fx *Effects) {
 	for f.line.head != nil {
+		f.count.Refused++
 		f.endWait(f.line.head, err, fx)
 	}
 }

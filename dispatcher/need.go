@@ -105,11 +105,11 @@ func (f *function) drainTime(places int) time.Duration {
 }
 
 // totalNeed is the memory that lets the line drain within the patience, in containers of so many units; at least
-// that of one.
+// that of one. Calls that take longer than the patience need a place each, and not more.
 func (f *function) totalNeed(places, need int, units int32) int64 {
 	if f.service != nil {
-		burst := float64(f.drainTime(1)) / float64(f.core.opts.Patience)
-		need = int(math.Ceil(math.Max(burst, f.load.mean*loadRoom))) - places
+		burst := int(math.Ceil(float64(f.drainTime(1))/float64(f.core.opts.Patience))) - places
+		need = max(min(burst, f.line.n), int(math.Ceil(f.load.mean*loadRoom))-places)
 	} else if !f.share.known() {
 		need = 1
 	}

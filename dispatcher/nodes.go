@@ -373,6 +373,7 @@ func (f *function) read(now time.Duration, c *container, r cluster.ContainerStat
 func (l *ledger) tick(now time.Duration, c *Core, fx *Effects) time.Duration {
 	l.mu.Lock()
 	l.tally(now)
+	l.rate(now)
 	l.provide(now, c, fx)
 	l.trim(now, c, fx)
 	l.mu.Unlock()

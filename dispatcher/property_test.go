@@ -103,7 +103,7 @@ func (s *shell) step(o op) error {
 	if err := s.absorb(); err != nil {
 		return err
 	}
-	return s.core.check()
+	return s.core.Check()
 }
 
 func (s *shell) acquire(o op) error {
@@ -122,7 +122,7 @@ func (s *shell) acquire(o op) error {
 	l, t, err := s.core.Acquire(s.now, Request{ID: id, Waiter: id, Concurrency: p.conc,
 		Function: cluster.Function{Account: p.account, Name: p.name, Memory: p.mem * cluster.MiB, Timeout: 20 * time.Second}}, &s.fx)
 	switch {
-	case errors.Is(err, ErrLineFull), errors.Is(err, ErrLimit), errors.Is(err, ErrPaused):
+	case errors.Is(err, ErrLineFull), errors.Is(err, ErrLimit), errors.Is(err, ErrPaused), errors.Is(err, ErrNoStart):
 		s.end(id)
 	case err != nil:
 		return err

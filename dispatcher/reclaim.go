@@ -78,6 +78,9 @@ func (l *ledger) claim(now time.Duration) (cl claim) {
 	cl.first = *order[0]
 	cl.late = now-cl.first.since > l.opts.Patience
 	for _, n := range l.live() {
+		if n.cordoned { // its room is nobody's
+			continue
+		}
 		free := n.free()
 		for _, ct := range n.containers { // what is going already comes free by itself
 			if ct.going.Load() {

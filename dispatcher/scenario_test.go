@@ -116,7 +116,7 @@ func (s *script) line(words []string) {
 	}
 	s.run(words[1], plain, args)
 	s.report()
-	if err := s.core.check(); err != nil {
+	if err := s.core.Check(); err != nil {
 		s.t.Errorf("after %q: %v", strings.Join(words, " "), err)
 	}
 }
@@ -155,6 +155,7 @@ func parseOptions(t *testing.T, args map[string]string) (o Options) {
 //	started | startfail [fatal] [lost] [memory]    answers the oldest start (fn=FN: of that function)
 //	stopped | released | stopfail | releasefail    answers the oldest stop or release
 //	lost NODE                                      the node with that number is gone
+//	drain NODE [undo]                              somebody empties it
 //	level FN N | nodes N                           the planner speaks, having read all news
 //	tick | show | shutdown
 func (s *script) run(cmd string, plain []string, args map[string]string) {
@@ -204,6 +205,8 @@ func (s *script) run(cmd string, plain []string, args map[string]string) {
 		err = c.ReleaseFailed(s.now, s.take(ReleaseNode, "").ID, Failure{Err: "timeout"}, fx)
 	case "lost":
 		err = c.NodeLost(s.now, NodeID(number(s.t, plain[0])), fx)
+	case "drain":
+		_, err = c.DrainNode(s.now, NodeID(number(s.t, plain[0])), has("undo"), fx)
 	case "level":
 		s.core.News(s.now, &s.news)
 		f := s.fn(plain[0])

@@ -20,6 +20,8 @@ var (
 	ErrInvalid = errors.New("invalid request")
 	// ErrLineFull means that as many calls of the function wait as may.
 	ErrLineFull = errors.New("too many calls are waiting")
+	// ErrNoStart means that the function's starts failed several times in a row: calls are refused until one succeeds.
+	ErrNoStart = errors.New("the function's containers do not start")
 	// ErrClosing means that the scheduler is stopping.
 	ErrClosing = errors.New("the scheduler is stopping")
 	// ErrDeadline means that no container could be had before the call's deadline.

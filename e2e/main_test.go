@@ -9,7 +9,7 @@ import (
 )
 
 // The programs under test. Built once, in TestMain.
-var forewarm, foreign string
+var forewarm, foreign, alone string
 
 func TestMain(m *testing.M) {
 	os.Exit(buildAndRun(m))
@@ -22,8 +22,12 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	forewarm, foreign = filepath.Join(dir, "forewarm"), filepath.Join(dir, "foreign")
-	for out, pkg := range map[string]string{forewarm: "../cmd/forewarm", foreign: "./testdata/foreign"} {
+	if err := os.Chmod(dir, 0o755); err != nil { // containers have users of their own where there is root
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	forewarm, foreign, alone = filepath.Join(dir, "forewarm"), filepath.Join(dir, "foreign"), filepath.Join(dir, "alone")
+	for out, pkg := range map[string]string{forewarm: "../cmd/forewarm", foreign: "./testdata/foreign", alone: "./testdata/alone"} {
 		args := []string{"build", "-o", out}
 		if raceEnabled {
 			args = append(args, "-race")

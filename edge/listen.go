@@ -19,6 +19,8 @@ type Options struct {
 	TLS            *TLS // speaks TLS on every connection. Default: plaintext
 	AllowPlaintext bool // lets a port without TLS listen wider than loopback; the flag --allow-plaintext
 
+	Join bool // opens a port that another process of this user listens on through Listen, to take it over. Linux only
+
 	MaxConns int            // connections open at once. Default 1,024
 	Refused  func(net.Addr) // is told of each connection refused beyond MaxConns; must not block. Default: none
 }
@@ -52,7 +54,13 @@ func Listen(o Options) (net.Listener, error) {
 		return nil, fmt.Errorf("edge: %s %s: %w", o.Name, addr, ErrPlaintext)
 	}
 	lc := net.ListenConfig{KeepAliveConfig: tcpKeepAlive}
+	if o.Join {
+		lc.Control = join
+	}
 	l, err := lc.Listen(context.Background(), "tcp", addr.String())
+	if err == nil {
+		err = share(l)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("edge: %s: %w%s", o.Name, err, choose(o.Flag))
 	}

@@ -219,7 +219,7 @@ func newWorld(t testing.TB, change func(*Options)) *world {
 	if w.s, err = New(o); err != nil {
 		t.Fatal(err)
 	}
-	w.s.grace = 50 * time.Millisecond
+	w.s.grace, w.s.askFor = 50*time.Millisecond, 200*time.Millisecond
 	t.Cleanup(w.s.Close)
 	return w
 }

@@ -46,7 +46,7 @@ func (a api) InvokeFunction(ctx context.Context, r *apiserverproto.InvokeFunctio
 // ListFunctions lists the catalog.
 func (a api) ListFunctions(context.Context, *apiserverproto.ListFunctionsRequest) (*apiserverproto.ListFunctionsReply, error) {
 	reply := &apiserverproto.ListFunctionsReply{RequestId: a.s.ids.next()}
-	for _, f := range a.s.opts.Catalog.Functions {
+	for _, f := range a.s.book.Load().catalog.Functions {
 		reply.Functions = append(reply.Functions, &apiserverproto.FunctionConfig{
 			FunctionName:  f.Name,
 			TimeoutInMs:   f.Timeout.Milliseconds(),

@@ -204,7 +204,7 @@ func (s *Server) serveList(w http.ResponseWriter, r *http.Request) {
 	list := struct {
 		Functions []listed `json:"functions"`
 	}{}
-	for _, f := range s.opts.Catalog.Functions {
+	for _, f := range s.book.Load().catalog.Functions {
 		list.Functions = append(list.Functions, listed{f.Name, f.Memory, f.Timeout.Milliseconds(), f.Concurrency, f.Handler})
 	}
 	w.Header().Set("Content-Type", "application/json")

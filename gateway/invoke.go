@@ -62,7 +62,7 @@ func (s *Server) Invoke(ctx context.Context, account, function string, event []b
 
 // check finds the function and the account of a call.
 func (s *Server) check(account, function string, event []byte) (*catalog.Function, string, error) {
-	f := s.functions[function]
+	f := s.book.Load().byName[function]
 	if f == nil {
 		return nil, "", fmt.Errorf("%w %q: %s", ErrUnknownFunction, function, s.known(function))
 	}
@@ -94,11 +94,12 @@ func checkAccount(a string) error {
 func (s *Server) known(asked string) string {
 	const most = 20 // names
 	var b strings.Builder
-	if near, ok := s.opts.Catalog.Nearest(asked); ok {
+	c := s.book.Load().catalog
+	if near, ok := c.Nearest(asked); ok {
 		fmt.Fprintf(&b, "did you mean %q? ", near)
 	}
 	b.WriteString("known: ")
-	fs := s.opts.Catalog.Functions
+	fs := c.Functions
 	for i, f := range fs[:min(len(fs), most)] {
 		if i > 0 {
 			b.WriteString(", ")

@@ -54,17 +54,16 @@ func (s *Server) acquire(caller context.Context, id, account string, f *catalog.
 	defer cancel()
 	defer context.AfterFunc(caller, func() { time.AfterFunc(s.linger, cancel) })()
 	defer context.AfterFunc(s.stopping, cancel)()
-	var header metadata.MD
-	reply, err := s.scheduler.AcquireContainer(ctx, &schedulerproto.AcquireContainerRequest{
+	reply, header, err := s.ask(ctx, &schedulerproto.AcquireContainerRequest{
 		RequestId:    id,
 		AccountId:    account,
 		FunctionName: f.Name,
 		FunctionConfig: &schedulerproto.FunctionConfig{
 			TimeoutInMs:   f.Timeout.Milliseconds(),
 			MemoryInBytes: f.Memory,
-			Handler:       f.Handler,
+			Handler:       f.Revision(),
 		},
-	}, grpc.Header(&header))
+	})
 	if err != nil {
 		return nil, s.notAcquired(err)
 	}
@@ -77,6 +76,32 @@ func (s *Server) acquire(caller context.Context, id, account string, f *catalog.
 	}
 	l.start, l.wait = startOf(header)
 	return l, nil
+}
+
+// Bounds of asking again where the scheduler is not there.
+const (
+	askFor   = 2 * time.Second // after the first time; a scheduler that is replaced or restarted is back in less
+	askPause = 20 * time.Millisecond
+	askMost  = 200 * time.Millisecond // between two times
+)
+
+// ask asks for a container until the scheduler is there to answer, for a while. It always has the same request id, so
+// a scheduler that had granted one already, and whose answer was lost, gives the same again.
+func (s *Server) ask(ctx context.Context, r *schedulerproto.AcquireContainerRequest) (*schedulerproto.AcquireContainerReply, metadata.MD, error) {
+	for began, pause := time.Now(), askPause; ; pause = min(2*pause, askMost) {
+		var header metadata.MD
+		reply, err := s.scheduler.AcquireContainer(ctx, r, grpc.Header(&header))
+		if status.Code(err) != codes.Unavailable || time.Since(began)+pause > s.askFor {
+			return reply, header, err
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return reply, header, err
+		}
+	}
 }
 
 // startOf reads what the scheduler says of the start; "" unless all of it is there and makes sense.

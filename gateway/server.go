@@ -2,11 +2,11 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -19,7 +19,7 @@ import (
 // Options tunes a Server. Scheduler and Catalog must be given.
 type Options struct {
 	Scheduler string           // host:port of the scheduler
-	Catalog   *catalog.Catalog // functions that may be called
+	Catalog   *catalog.Catalog // functions that may be called at first; see SetCatalog
 	Account   string           // on whose behalf, where a call does not say. Default "default".
 	MaxBody   int64            // bytes of a call's body, and of an answer's. Default 6 MiB.
 	MaxWait   time.Duration    // longest wait for a container. Default 30s.
@@ -34,8 +34,6 @@ func (o Options) withDefaults() (Options, error) {
 	switch {
 	case err != nil || host == "" || port == "":
 		return o, fmt.Errorf("gateway: the scheduler's address %q is not host:port, such as 127.0.0.1:10600", o.Scheduler)
-	case o.Catalog == nil || len(o.Catalog.Functions) == 0:
-		return o, errors.New("gateway: there is no function to call: give a catalog")
 	case o.MaxBody < 0 || o.MaxBody > 1<<30:
 		return o, fmt.Errorf("gateway: a body of %d bytes is outside 0..1 GiB: leave it at 0 for 6 MiB", o.MaxBody)
 	case o.MaxWait < 0:
@@ -67,12 +65,13 @@ func (o Options) withDefaults() (Options, error) {
 // Server calls functions. Its methods may be called from several goroutines.
 type Server struct {
 	opts      Options
-	functions map[string]*catalog.Function
+	book      atomic.Pointer[book] // functions that may be called now
 	ids       *ids
 	conn      *grpc.ClientConn // to the scheduler
 	scheduler schedulerproto.SchedulerClient
 	nodes     *peers.Pool
 	linger    time.Duration // see there; a field for the tests, as the next one
+	askFor    time.Duration // see there
 	grace     time.Duration // past a function's timeout, which its node keeps, until we give up on the node
 
 	stopping context.Context // ends with Close
@@ -89,13 +88,9 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	functions := make(map[string]*catalog.Function, len(o.Catalog.Functions))
-	for i := range o.Catalog.Functions {
-		f := &o.Catalog.Functions[i]
-		if functions[f.Name] != nil || f.Name == "" || f.Memory <= 0 || f.Timeout <= 0 {
-			return nil, fmt.Errorf("gateway: function %d of the catalog, %q: it needs a name of its own, memory and a timeout", i, f.Name)
-		}
-		functions[f.Name] = f
+	functions, err := newBook(o.Catalog)
+	if err != nil {
+		return nil, err
 	}
 	conn, err := peers.Dial(o.Scheduler)
 	if err != nil {
@@ -103,14 +98,15 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		opts:      o,
-		functions: functions,
 		ids:       newIDs(o.Seed),
 		conn:      conn,
 		scheduler: schedulerproto.NewSchedulerClient(conn),
 		nodes:     peers.New(),
 		linger:    linger,
+		askFor:    askFor,
 		grace:     2 * time.Second,
 	}
+	s.book.Store(functions)
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	s.running.Go(s.sweep)
 	return s, nil

@@ -149,3 +149,16 @@ func (p *Planner) Nodes() NodeForecast {
 	return NodeForecast{Need: p.nodes.need, Want: p.nodes.said.Want, Demand: p.nodes.demand, Ahead: p.nodes.ahead * (1 << 20),
 		Horizon: p.nodes.lead, Why: p.nodes.said.Why}
 }
+
+// Sizes counts what a Planner keeps, for tests that watch for growth.
+type Sizes struct{ Functions, Due, Pending, Guesses int }
+
+// Sizes counts what p keeps now: functions known, those that something happens to by time alone, those to be worked
+// out, and departures guessed of calls that wait.
+func (p *Planner) Sizes() Sizes {
+	s := Sizes{Functions: len(p.known), Due: len(p.due), Pending: len(p.pending)}
+	for _, pl := range p.known {
+		s.Guesses += len(pl.leaving)
+	}
+	return s
+}

@@ -33,31 +33,49 @@ type ports struct {
 const maxContractMessage = 4 << 20
 
 // listen opens both ports. A port in use is an error that names it and the flag that changes it.
-func (s *Scheduler) listen() (err error) {
-	if s.contract, err = s.open(s.opts.Listen, "contract's port", "--port", s.opts.TLS, metrics.ContractPort); err != nil {
+func (s *Scheduler) listen() error {
+	if err := s.openPorts(); err != nil {
 		return err
 	}
 	limits := edge.ContractLimits()
 	limits.MaxReceive = maxContractMessage
-	s.grpc = grpc.NewServer(append(edge.ServerOptions(limits), s.outside.GRPC(metrics.ContractPort)...)...)
+	options := append(edge.ServerOptions(limits), s.outside.GRPC(metrics.ContractPort)...)
+	s.grpc = grpc.NewServer(append(options, grpc.ChainUnaryInterceptor(s.impatient), grpc.WaitForHandlers(true))...)
 	s.Shell.Register(s.grpc)
 	s.health = health.NewServer()
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
-	if s.opts.Admin == "none" {
+	if s.admin == nil {
 		return nil
 	}
-	if s.admin, err = s.open(s.opts.Admin, "admin port", "--admin", s.opts.AdminTLS, metrics.AdminPort); err == nil {
-		err = s.serveAdmin()
+	return s.serveAdmin()
+}
+
+// openPorts opens both, unless that was done to take them over.
+func (s *Scheduler) openPorts() (err error) {
+	if s.contract != nil {
+		return nil
 	}
-	if err != nil {
-		return errors.Join(err, s.contract.Close())
+	if s.contract, err = s.open(s.opts.Listen, "contract's port", "--port", s.opts.TLS, metrics.ContractPort); err != nil || s.opts.Admin == "none" {
+		return err
 	}
-	return nil
+	s.admin, err = s.open(s.opts.Admin, "admin port", "--admin", s.opts.AdminTLS, metrics.AdminPort)
+	return err
+}
+
+// closePorts is for a scheduler that never came to serve.
+func (s *Scheduler) closePorts() error {
+	var errs []error
+	for _, l := range []net.Listener{s.contract, s.admin} {
+		if l != nil {
+			errs = append(errs, l.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Scheduler) open(addr, name, flag string, files edge.TLSFiles, p metrics.Port) (net.Listener, error) {
-	o := edge.Options{Addr: addr, Name: name, Flag: flag, AllowPlaintext: s.opts.AllowPlaintext, Refused: s.outside.ConnectionRefused(p)}
+	o := edge.Options{Addr: addr, Name: name, Flag: flag, AllowPlaintext: s.opts.AllowPlaintext, Join: s.opts.Takeover, Refused: s.outside.ConnectionRefused(p)}
 	if files.Cert != "" {
 		t, err := edge.NewTLS(files, s.log)
 		if err != nil {
@@ -81,6 +99,7 @@ func (s *Scheduler) serveAdmin() (err error) {
 	g := grpc.NewServer(append(options, guard.ServerOptions()...)...)
 	(&console.Service{Shell: s.Shell, Planner: s.Controller}).Register(g)
 	(&console.Logs{Shell: s.Shell}).Register(g)
+	(&console.Control{Shell: s.Shell, Planner: s.Controller, Levers: control{s}, Log: s.audit}).Register(g)
 	reflection.Register(g)
 	healthv1.RegisterHealthServer(g, s.health)
 	if err := s.collect(); err != nil {

@@ -7,11 +7,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/forewarm/forewarm/config"
+	"github.com/forewarm/forewarm/dispatcher"
 	"github.com/forewarm/forewarm/dispatcher/serve"
 	"github.com/forewarm/forewarm/edge"
 	"github.com/forewarm/forewarm/metrics"
@@ -32,8 +35,10 @@ type Options struct {
 	Push           metrics.PushOptions // of metrics; no URL for none
 	Series         int                 // functions with series of their own. Default 200
 	Drain          time.Duration       // that running calls get at the end. Default 30 s
+	Takeover       bool                // from a scheduler that runs on the same ports and the same State, which is needed then
 	Version        string
 	Log            *slog.Logger // default: none
+	TraceFunction  string       // one function that is followed call by call in Shell.TraceLog. Default: none
 }
 
 func (o Options) withDefaults() Options {
@@ -61,6 +66,9 @@ type Scheduler struct {
 	Controller *prewarm.Controller
 	outside    *metrics.Outside
 
+	patience     context.Context // ends when calls that wait are sent to a new scheduler
+	losePatience context.CancelFunc
+
 	closing    atomic.Bool
 	recovered  atomic.Bool  // what an earlier run left is on the books
 	state      *store.State // nil where none is kept
@@ -68,21 +76,32 @@ type Scheduler struct {
 	found      store.Found
 	background sync.WaitGroup
 
-	leverMu sync.Mutex
-	levers  levers // guarded by leverMu
+	leverMu    sync.Mutex
+	levers     levers // guarded by leverMu
+	configured atomic.Pointer[config.Config]
+	audit      *edge.Audit
 }
 
 // New makes a Scheduler that listens and does not serve yet. What an earlier run left is read, and taken over by Run.
 func New(o Options) (*Scheduler, error) {
 	o = o.withDefaults()
-	s := &Scheduler{opts: o, log: o.Log, outside: metrics.NewOutside()}
+	patience, losePatience := context.WithCancel(context.Background())
+	s := &Scheduler{opts: o, log: o.Log, outside: metrics.NewOutside(), patience: patience, losePatience: losePatience,
+		levers: levers{config: Config{Mode: o.Planner.Mode}, functions: map[target]Levers{}, accounts: map[string]dispatcher.AccountLimits{}}}
 	if err := s.assemble(o); err != nil {
-		return nil, errors.Join(err, s.closeState())
+		return nil, errors.Join(err, s.closePorts(), s.closeState())
 	}
 	return s, nil
 }
 
 func (s *Scheduler) assemble(o Options) error {
+	err := s.replaceRunning()
+	if err != nil {
+		return err
+	}
+	if s.audit, err = edge.NewAudit(auditOptions(o)); err != nil {
+		return err
+	}
 	o.Planner.Epoch = time.Now()
 	planner, err := prewarm.New(o.Planner)
 	if err != nil {
@@ -95,6 +114,7 @@ func (s *Scheduler) assemble(o Options) error {
 	if s.Shell, err = serve.New(o.Shell); err != nil {
 		return err
 	}
+	s.Shell.Trace(o.TraceFunction)
 	planner.SetEpoch(s.Shell.At(0))
 	s.Controller = prewarm.NewController(planner, s.Shell, s.Shell.Hurry(), o.Log)
 	return s.listen()
@@ -137,8 +157,19 @@ func (s *Scheduler) closeState() error {
 	if s.leases != nil {
 		errs = append(errs, s.leases.Close())
 	}
+	if s.audit != nil {
+		errs = append(errs, s.audit.Close())
+	}
 	s.state, s.leases = nil, nil
 	return errors.Join(errs...)
+}
+
+// auditOptions keep the audit log beside the state, or without one in memory alone.
+func auditOptions(o Options) edge.AuditOptions {
+	if o.State == "" {
+		return edge.AuditOptions{Log: o.Log}
+	}
+	return edge.AuditOptions{File: o.State + ".audit", Log: o.Log}
 }
 
 func (s *Scheduler) ready() error {
@@ -169,18 +200,27 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	planned := make(chan struct{})
 	s.background.Go(func() { defer close(planned); _ = s.Controller.Run(planning) }) // returns nil only
 	s.background.Go(func() { s.keepLearnt(planning) })
+	s.background.Go(func() { _ = s.audit.Run(inner) }) // returns nil only
 	s.background.Go(func() { s.pullLevers(planning) })
 	s.background.Go(func() { s.push(inner) })
 	s.background.Go(func() { failed <- s.grpc.Serve(s.contract) })
+	successor := s.successor(inner)
 	s.log.Info("scheduler serves", "contract", s.Addr(), "admin", s.AdminAddr(), "policy", s.opts.Planner.Policy.String(), "kappa", s.opts.Planner.Kappa)
 	var err error
+	var next net.Conn // to one who takes over
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
+	case next = <-successor:
 	}
 	stopPlanning() // who plans would have nodes kept and containers started while they are given back
 	<-planned
-	err = errors.Join(err, s.end(errors.Is(context.Cause(ctx), ErrOrphaned)))
+	if next != nil {
+		defer next.Close() // tells it that all is written
+		s.handOver()
+	} else {
+		err = errors.Join(err, s.end(errors.Is(context.Cause(ctx), ErrOrphaned)))
+	}
 	stop()
 	s.background.Wait()
 	return errors.Join(err, s.save(), s.closeState())
@@ -200,7 +240,7 @@ func (s *Scheduler) serveAdminPort(failed chan<- error) {
 
 // takeOver brings what an earlier run left into the books, before any call is taken.
 func (s *Scheduler) takeOver(ctx context.Context) {
-	if len(s.found.Nodes)+len(s.found.Containers) > 0 {
+	if len(s.found.Nodes)+len(s.found.Containers) > 0 || s.found.Moved != "" {
 		began := time.Now()
 		r := s.Shell.Recover(ctx, s.found)
 		s.log.Info("taken over from an earlier run", "what", r.String(), "took", time.Since(began).Round(time.Millisecond))

@@ -3,9 +3,11 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,11 +21,14 @@ import (
 	"github.com/forewarm/forewarm/proto/minifaas/schedulerproto"
 )
 
-// oneNode is a cluster of one node that does all at once.
-type oneNode struct{ released chan struct{} }
+// oneNode is a cluster that does all at once. Its nodes are numbered; most tests come to need one.
+type oneNode struct {
+	released chan struct{}
+	reserved atomic.Int64
+}
 
 func (o *oneNode) ReserveNode(context.Context, string, string) (cluster.Node, error) {
-	return cluster.Node{ID: "node-1", Address: "10.0.0.1", Port: 1, Memory: 3 * cluster.GiB}, nil
+	return cluster.Node{ID: fmt.Sprintf("node-%d", o.reserved.Add(1)), Address: "10.0.0.1", Port: 1, Memory: 3 * cluster.GiB}, nil
 }
 
 func (o *oneNode) ReleaseNode(context.Context, string, *cluster.Node) error {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/forewarm/forewarm/cluster"
+	"github.com/forewarm/forewarm/cluster/model"
 	"github.com/forewarm/forewarm/dispatcher"
 )
 
@@ -16,6 +17,7 @@ type box struct {
 	ready  bool
 	going  bool // its stop was ordered
 	leases int
+	silent int           // of them, those that nobody returns: the core ends them by itself
 	idle   time.Duration // since when, if ready, without leases and not going
 }
 
@@ -70,6 +72,8 @@ func (w *World) forget(node dispatcher.NodeID) {
 	for id, b := range w.boxes {
 		if b.node == node && b.ready {
 			b.settle(w.loop.Now())
+			b.f.lost++
+			b.f.silentLost += b.silent
 			delete(w.boxes, id)
 		}
 	}
@@ -92,6 +96,11 @@ func (w *World) reserved(o dispatcher.Order, n cluster.Node, err error) {
 func (w *World) released(o dispatcher.Order, err error) {
 	now := w.loop.Now()
 	w.orders--
+	if errors.Is(err, model.ErrAway) {
+		w.told("ReleaseFailed", w.core.ReleaseFailed(now, o.ID, failure(err), &w.fx))
+		w.react()
+		return
+	}
 	if err != nil {
 		w.fault("release of %s: %w", o.Node.ID, err)
 	}
@@ -106,6 +115,7 @@ func (w *World) started(o dispatcher.Order, b *box, id string, err error) {
 	b.f.starting += now - b.start
 	if err != nil {
 		delete(w.boxes, o.Container)
+		b.f.unmade++
 		if errors.Is(err, cluster.ErrOutOfMemory) {
 			w.fault("the core sold memory that is not there: %w", err)
 		}
@@ -122,8 +132,8 @@ func (w *World) stop(o dispatcher.Order) {
 	switch {
 	case b == nil:
 		w.fault("stop of container %d, which there is not", o.Container)
-	case b.leases > 0:
-		w.fault("stop of container %d under %d calls", o.Container, b.leases)
+	case b.leases > b.silent:
+		w.fault("stop of container %d under %d calls", o.Container, b.leases-b.silent)
 	case !b.going:
 		b.settle(w.loop.Now())
 		b.going = true
@@ -131,6 +141,9 @@ func (w *World) stop(o dispatcher.Order) {
 	w.nodes.Remove(o.Node.ID, o.ContainerID, func(err error) {
 		w.orders--
 		if err == nil {
+			if w.boxes[o.Container] != nil { // else its node was lost meanwhile
+				b.f.stopped++
+			}
 			delete(w.boxes, o.Container)
 			w.told("Stopped", w.core.Stopped(w.loop.Now(), o.ID, &w.fx))
 		} else {

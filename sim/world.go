@@ -27,6 +27,7 @@ type Options struct {
 	Cluster model.Options
 	Planner Planner       // nil: the core alone, which keeps idle containers for Core.Kappa and a start
 	Poll    time.Duration // between two readings of each node. Default 1 s.
+	Audit   time.Duration // between two comparisons of the core's books with the world's during a run. Default: at its end only
 }
 
 // Arrival is a call that comes.
@@ -37,6 +38,10 @@ type Arrival struct {
 	Patience    time.Duration // how long its caller waits for a container; 0: as long as the core lets it
 	Work        model.Work
 	Base        int64 // bytes that the function's process uses without calls
+
+	Leave  time.Duration // its caller goes away if it still waits after so long; 0: never
+	Vanish bool          // and tells nobody: what it is granted then is returned unused
+	Silent bool          // its caller never returns the container
 }
 
 const (
@@ -72,7 +77,7 @@ type World struct {
 	order     []*function // as they were first called
 	boxes     map[dispatcher.ContainerID]*box
 	held      nodeBook
-	lost      int // nodes
+	audits    int
 	faults    []error
 }
 
@@ -103,6 +108,9 @@ func (w *World) Run(arrivals iter.Seq[Arrival], until time.Duration) Score {
 	defer stop()
 	w.arriveNext(next)
 	w.loop.At(w.opts.Poll, w.poll)
+	if w.opts.Audit > 0 {
+		w.loop.At(w.opts.Audit, w.auditAgain)
+	}
 	if w.opts.Planner != nil {
 		w.planBy(0)
 	}
@@ -241,7 +249,6 @@ func (w *World) poll() {
 		}
 		s, err := w.nodes.Stats(n.Node.ID)
 		if errors.Is(err, cluster.ErrNodeLost) {
-			w.lost++
 			w.told("NodeLost", w.core.NodeLost(now, n.ID, &w.fx))
 		} else {
 			w.told("NodeStats", w.core.NodeStats(now, n.ID, s, &w.fx))

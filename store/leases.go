@@ -46,12 +46,7 @@ func OpenLeases(path string) (l *Leases, fresh bool, err error) {
 	}
 	fresh = n != leaseHeader || string(head[:8]) != leaseMagic || info.Size() != size
 	if fresh {
-		if err := errors.Join(f.Truncate(0), f.Truncate(size)); err != nil {
-			return nil, false, fmt.Errorf("store: file of lease counts %s: %w", path, err)
-		}
-		copy(head, leaseMagic)
-		binary.LittleEndian.PutUint64(head[8:], leaseSlots)
-		if _, err := f.WriteAt(head, 0); err != nil {
+		if err := blank(f, size); err != nil {
 			return nil, false, fmt.Errorf("store: file of lease counts %s: %w", path, err)
 		}
 	}
@@ -61,6 +56,16 @@ func OpenLeases(path string) (l *Leases, fresh bool, err error) {
 	}
 	counts := unsafe.Slice((*uint32)(unsafe.Pointer(&mem[leaseHeader])), leaseSlots)
 	return &Leases{file: f, mem: mem, Counts: counts}, fresh, nil
+}
+
+// blank makes an empty file of all its blocks: a store to memory behind which there is none, on a disk that has filled
+// up since, would be the end of the process.
+func blank(f *os.File, size int64) error {
+	all := make([]byte, size)
+	copy(all, leaseMagic)
+	binary.LittleEndian.PutUint64(all[8:], leaseSlots)
+	_, err := f.WriteAt(all, 0)
+	return errors.Join(f.Truncate(size), err)
 }
 
 // Close unmaps the file. Nobody may write Counts any more.

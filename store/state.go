@@ -1,12 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -65,6 +67,8 @@ type State struct {
 	wake  chan struct{}
 	done  chan struct{} // closed when the writer has ended
 	end   chan struct{}
+
+	refused bool // the disk took the last batch not; the writer's alone
 }
 
 // change is one write: a value of nil deletes the key. Whoever waits for the disk listens on flushed.
@@ -111,8 +115,31 @@ func Open(path string, o Options) (*State, Found, error) {
 	return s, found, nil
 }
 
-// openSound opens a file and reads all of it, so that damage shows now. Bbolt panics on some kinds of it.
+// walk reads every key and value. Bbolt's own Check does so in a goroutine of its own, in which a fault ends the
+// process.
+func walk(tx *bolt.Tx) error {
+	sum := byte(0)
+	err := tx.ForEach(func(name []byte, b *bolt.Bucket) error {
+		last := []byte(nil)
+		return b.ForEach(func(k, v []byte) error {
+			if last != nil && bytes.Compare(last, k) >= 0 {
+				return fmt.Errorf("key %q of bucket %q is out of order", k, name)
+			}
+			last = bytes.Clone(k)
+			for _, c := range v {
+				sum ^= c // touches the memory
+			}
+			return nil
+		})
+	})
+	_ = sum
+	return err
+}
+
+// openSound opens a file and reads all of it, so that damage shows now. Bbolt panics on some kinds of it, and on
+// others looks where there is no memory.
 func openSound(path string) (db *bolt.DB, found Found, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("store: state file %s is damaged: %v", path, p)
@@ -132,8 +159,8 @@ func openSound(path string) (db *bolt.DB, found Found, err error) {
 		return db, found, err
 	}
 	err = db.View(func(tx *bolt.Tx) error {
-		for e := range tx.Check() {
-			return fmt.Errorf("store: state file %s is damaged: %w", path, e)
+		if err := walk(tx); err != nil {
+			return fmt.Errorf("store: state file %s is damaged: %w", path, err)
 		}
 		return errors.Join(readAll(tx.Bucket(nodeBucket), &found.Nodes), readAll(tx.Bucket(containerBucket), &found.Containers))
 	})
@@ -308,11 +335,20 @@ func (s *State) flush() error {
 	if s.note != nil {
 		s.note(len(batch), time.Since(began), err)
 	}
-	if err != nil {
-		s.log.Error("state could not be written; it is tried again", "file", s.path, "changes", len(batch), "error", err)
-	}
+	s.tell(len(batch), err)
 	s.settle(batch, err)
 	return err
+}
+
+// tell says once that the disk refuses, and once that it does not any more.
+func (s *State) tell(changes int, err error) {
+	switch {
+	case err != nil && !s.refused:
+		s.log.Error("state could not be written; it is tried again until it can", "file", s.path, "changes", changes, "error", err)
+	case err == nil && s.refused:
+		s.log.Info("state is written again", "file", s.path, "changes", changes)
+	}
+	s.refused = err != nil
 }
 
 // settle tells those that wait, and puts a failed batch back before what has come since.

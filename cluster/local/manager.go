@@ -26,14 +26,15 @@ type Manager struct {
 	nodes launcher
 	run   string // part of every node's id, so that those of an earlier manager are not taken for ours
 
-	mu       sync.Mutex // guards what follows, and the fields of rentals
-	stock    *stock
-	closing  bool
-	seq      int
-	byID     map[string]*rental
-	byAsking map[string]*rental // those in use, by account and request_id
-	released []*rental          // oldest first
-	busy     sync.WaitGroup     // starts and watches of nodes
+	mu           sync.Mutex // guards what follows, and the fields of rentals
+	stock        *stock
+	closing      bool
+	seq          int
+	functionsSeq int // counts SetFunctions
+	byID         map[string]*rental
+	byAsking     map[string]*rental // those in use, by account and request_id
+	released     []*rental          // oldest first
+	busy         sync.WaitGroup     // starts and watches of nodes
 }
 
 // rental is a node from its reservation on.
@@ -149,8 +150,13 @@ func (m *Manager) rent(request, account string) (*rental, error) {
 func (m *Manager) attend(r *rental) {
 	defer close(r.gone)
 	begin := time.Now()
-	node, err := m.start(r)
+	node, seq, err := m.start(r)
 	m.mu.Lock()
+	if err == nil && seq != m.functionsSeq { // they changed meanwhile
+		if err = m.informLocked(node); err != nil {
+			defer node.stop()
+		}
+	}
 	r.node, r.err = node, err
 	if err != nil {
 		m.stock.undo(time.Now())
@@ -170,19 +176,20 @@ func (m *Manager) attend(r *rental) {
 	}
 }
 
-// start starts the node and hands it to its account.
-func (m *Manager) start(r *rental) (*nodeProcess, error) {
-	o := m.opts.Node
+// start starts the node and hands it to its account. It says as of which SetFunctions the node knows the functions.
+func (m *Manager) start(r *rental) (node *nodeProcess, functionsSeq int, err error) {
+	m.mu.Lock()
+	o, functionsSeq := m.opts.Node, m.functionsSeq
+	m.mu.Unlock()
 	o.ID = r.id
-	node, err := m.nodes.start(o)
-	if err != nil {
-		return nil, err
+	if node, err = m.nodes.start(o); err != nil {
+		return nil, functionsSeq, err
 	}
 	if err := handOver(node, r.account); err != nil {
 		node.stop()
-		return nil, fmt.Errorf("hand over node %s: %w", r.id, err)
+		return nil, functionsSeq, fmt.Errorf("hand over node %s: %w", r.id, err)
 	}
-	return node, nil
+	return node, functionsSeq, nil
 }
 
 func handOver(node *nodeProcess, account string) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -34,7 +35,7 @@ const portTries = 4
 type node struct {
 	spec      nodeSpec
 	log       *slog.Logger
-	functions map[string]catalog.Function
+	functions map[string]catalog.Function // guarded by mu
 	limits    *limits
 	ports     *ports
 	users     *users // nil if containers have none of their own
@@ -47,6 +48,7 @@ type node struct {
 	mu      sync.Mutex // guards what follows
 	owner   string
 	closing bool
+	told    os.FileInfo       // the manager's list of functions that was read last; nil: none yet
 	seq     int               // of working folders
 	booked  int64             // bytes, of containers that run or start
 	names   map[string]*birth // of those
@@ -113,7 +115,7 @@ func (n *node) conceive(name, function string, memory int64) (*birth, error) {
 		}
 		return b, nil
 	}
-	f, ok := n.functions[function]
+	f, ok := n.functionLocked(function)
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("function %q is %w to this node: add it to functions.yaml", function, errUnknown)

@@ -17,7 +17,8 @@ var errClosed = errors.New("the driver is closed")
 type kind uint8
 
 const (
-	reserve kind = iota
+	usage kind = iota
+	reserve
 	release
 	create
 	remove

@@ -83,6 +83,28 @@ func (d *Driver) ReleaseNode(ctx context.Context, requestID string, n *cluster.N
 	})
 }
 
+// Nodes lists the nodes that the manager has lent and not got back. The contract lets a manager go without an
+// answer, and has no field for whose they are: what comes back may be another scheduler's.
+func (d *Driver) Nodes(ctx context.Context) ([]cluster.Node, error) {
+	what := call{op: "list", subject: "the nodes lent", at: "resource manager " + d.opts.Manager, kind: usage}
+	var reply *resourcemanagerproto.GetNodesUsageReply
+	err := d.onManager(ctx, what, func(ctx context.Context) (err error) {
+		reply, err = d.manager.GetNodesUsage(ctx, &resourcemanagerproto.GetNodesUsageRequest{}, grpc.WaitForReady(true))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var nodes []cluster.Node
+	for _, n := range reply.GetNodes() {
+		lent := cluster.Node{ID: n.GetId(), Address: n.GetAddress(), Port: n.GetNodeServicePort(), Memory: n.GetMemoryInBytes()}
+		if n.GetReleasedTimeTimestampMs() == 0 && checkNode(lent) == nil {
+			nodes = append(nodes, lent)
+		}
+	}
+	return nodes, nil
+}
+
 // onManager makes one call to the manager, and makes it again while the manager is away and ctx lasts.
 func (d *Driver) onManager(ctx context.Context, what call, f func(context.Context) error) error {
 	ctx, cancel := d.bound(ctx)

@@ -11,8 +11,10 @@ var (
 	ErrTimeout = errors.New("timed out")
 	// ErrRemoved means that the container was removed under the call.
 	ErrRemoved = errors.New("container removed")
-	// ErrStartFailed means that a container did not come up, by Options.StartFails.
+	// ErrStartFailed means that a container did not come up, by Options.StartFails or StartHangs.
 	ErrStartFailed = errors.New("start failed")
+	// ErrAway means that the manager did not answer, by Options.Outages.
+	ErrAway = errors.New("the manager does not answer")
 )
 
 // call is a running call.

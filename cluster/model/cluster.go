@@ -48,10 +48,14 @@ func (c *Cluster) deliver() {
 	c.free = append(c.free, m)
 }
 
-// Reserve asks for a machine. The error wraps cluster.ErrNoNode.
+// Reserve asks for a machine. The error wraps cluster.ErrNoNode or ErrAway.
 func (c *Cluster) Reserve(account string, done func(cluster.Node, error)) {
-	if len(c.free) == 0 {
+	out := c.opts.outage(c.loop.now)
+	if len(c.free) == 0 || out != nil {
 		err := fmt.Errorf("reserve: %w", cluster.ErrNoNode)
+		if out != nil && out.Away {
+			err = fmt.Errorf("reserve: %w", ErrAway)
+		}
 		c.loop.After(0, func() { done(cluster.Node{}, err) })
 		return
 	}
@@ -90,8 +94,13 @@ func (c *Cluster) wipe(m *machine, err error) {
 	}
 }
 
-// Release gives a machine back, with whatever still runs on it. It may be dead.
+// Release gives a machine back, with whatever still runs on it. It may be dead. The error wraps ErrAway or
+// cluster.ErrNotFound.
 func (c *Cluster) Release(node string, done func(error)) {
+	if out := c.opts.outage(c.loop.now); out != nil && out.Away {
+		c.answer(done, fmt.Errorf("release %s: %w", node, ErrAway))
+		return
+	}
 	m := c.machines[node]
 	if m == nil || !m.held {
 		c.answer(done, fmt.Errorf("release %s: %w", node, cluster.ErrNotFound))
@@ -134,7 +143,11 @@ func (c *Cluster) Create(node string, spec cluster.Container, base int64, done f
 	m.boxes = append(m.boxes, b)
 	c.boxes[b.id] = b
 	fails := c.opts.StartFails > 0 && c.rng.Float64() < c.opts.StartFails
-	c.loop.After(c.opts.Start(c.rng), func() { c.started(b, base, fails, done) })
+	takes := c.opts.Start(c.rng)
+	if c.opts.StartHangs > 0 && c.rng.Float64() < c.opts.StartHangs {
+		fails, takes = true, c.opts.GiveUp
+	}
+	c.loop.After(takes, func() { c.started(b, base, fails, done) })
 }
 
 func (c *Cluster) started(b *box, base int64, fails bool, done func(id string, err error)) {

@@ -12,6 +12,12 @@
 // name with a new live id. When there is none, Reserve fails at once with cluster.ErrNoNode. A machine of 4 GiB
 // sells 3 GiB: a container whose limit does not fit into what is left of it is refused.
 //
+// # Faults
+//
+// A share of the starts fails, and another hangs: whoever asked for it hears nothing until he gives it up, and its
+// memory is taken until then. Machines die by themselves, at a rate. The manager has outages, at set times: it has no
+// machine to give, or does not answer.
+//
 // # Processor
 //
 // A call waits (for a disk, a peer, a timer), then computes, then waits again. Waiting costs no processor and

@@ -23,6 +23,9 @@ func (l *Loop) Now() time.Duration { return l.now }
 // Ran is the number of events run so far: the cost of a simulation.
 func (l *Loop) Ran() uint64 { return l.ran }
 
+// Waiting is the number of events that are entered and have not run.
+func (l *Loop) Waiting() int { return len(l.events) }
+
 // At enters an event. A time in the past means now.
 func (l *Loop) At(t time.Duration, run func()) {
 	l.seq++

@@ -19,8 +19,27 @@ type Options struct {
 	Start   Law     // of a container. Default uniform 0.4-1 s.
 	Remove  Law     // to remove a container or to take a machine back. Default 20 ms.
 
-	StartFails float64 // share of the starts that fail, in [0,1]. Default 0.
-	NodeDeaths float64 // of a reserved machine, per hour. Default 0.
+	StartFails float64       // share of the starts that fail, in [0,1]. Default 0.
+	StartHangs float64       // share of the starts that never answer, in [0,1]. Default 0.
+	GiveUp     time.Duration // after which who asked for a start that hangs gives it up. Default 30 s.
+	NodeDeaths float64       // of a reserved machine, per hour. Default 0.
+	Outages    []Outage      // of the manager. Default: none.
+}
+
+// Outage is a time in which the manager hands out nothing, from From until just before Until.
+type Outage struct {
+	From, Until time.Duration
+	Away        bool // it does not answer at all, nor takes machines back; else it has no machine to give
+}
+
+// outage is the one that holds at t, nil if none does.
+func (o *Options) outage(t time.Duration) *Outage {
+	for i := range o.Outages {
+		if out := &o.Outages[i]; out.From <= t && t < out.Until {
+			return out
+		}
+	}
+	return nil
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -33,6 +52,9 @@ func (o Options) withDefaults() (Options, error) {
 	law(&o.Reserve, Fixed(50*time.Millisecond))
 	law(&o.Start, Uniform(400*time.Millisecond, time.Second))
 	law(&o.Remove, Fixed(20*time.Millisecond))
+	if o.GiveUp == 0 {
+		o.GiveUp = 30 * time.Second
+	}
 	if o.Cap == 0 {
 		o.Cap = max(20, o.Nodes)
 	}
@@ -53,8 +75,11 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("model: %d machines at first and a cap of %d: want 0 < first <= cap", o.Nodes, o.Cap)
 	case o.VCPU < 0 || o.Memory < 0 || o.Sold < 0 || o.Sold > o.Memory:
 		return o, fmt.Errorf("model: %v vCPU and %d of %d bytes sold make no machine", o.VCPU, o.Sold, o.Memory)
-	case o.StartFails < 0 || o.StartFails > 1 || o.NodeDeaths < 0:
-		return o, fmt.Errorf("model: failure rates %v and %v must not be negative, nor the first above 1", o.StartFails, o.NodeDeaths)
+	case o.StartFails < 0 || o.StartFails > 1 || o.StartHangs < 0 || o.StartHangs > 1 || o.NodeDeaths < 0:
+		return o, fmt.Errorf("model: shares %v and %v of starts that fail and hang must lie in [0,1], the rate %v of deaths must not be negative",
+			o.StartFails, o.StartHangs, o.NodeDeaths)
+	case o.GiveUp < 0:
+		return o, fmt.Errorf("model: giving up after %v: it must not be negative", o.GiveUp)
 	}
 	return o, nil
 }

@@ -14,38 +14,15 @@ import (
 
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
 
 	"github.com/forewarm/forewarm/console"
+	"github.com/forewarm/forewarm/edge"
 	forewarmv1 "github.com/forewarm/forewarm/proto/forewarm/v1"
 )
 
-// adminFlag adds the flag that names a running scheduler.
-func adminFlag(c *cobra.Command, admin *string) {
-	c.Flags().StringVar(admin, "admin", "127.0.0.1:10700", "host:port of the scheduler's admin port")
-}
-
-// withAdmin dials a running scheduler's admin port and says so plainly when none is there.
-func withAdmin(ctx context.Context, admin string, use func(context.Context, *grpc.ClientConn) error) error {
-	conn, err := grpc.NewClient(admin, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	err = use(ctx, conn)
-	if st, ok := status.FromError(err); ok && err != nil {
-		if st.Code() == codes.Unavailable {
-			return fmt.Errorf("no scheduler answers at %s: %s; is one running, and is that its --admin?", admin, st.Message())
-		}
-		return errors.New(st.Message())
-	}
-	return err
-}
-
 func explainCommand() *cobra.Command {
-	var admin, account string
+	var admin adminFlags
+	var account string
 	var limit uint32
 	c := &cobra.Command{
 		Use:   "explain [FUNCTION]",
@@ -56,7 +33,7 @@ func explainCommand() *cobra.Command {
 			if len(args) > 0 {
 				r.Function = args[0]
 			}
-			return withAdmin(c.Context(), admin, func(ctx context.Context, conn *grpc.ClientConn) error {
+			return admin.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 				reply, err := forewarmv1.NewForewarmClient(conn).Explain(ctx, r)
 				if err == nil {
 					printExplain(c.OutOrStdout(), reply)
@@ -65,7 +42,7 @@ func explainCommand() *cobra.Command {
 			})
 		},
 	}
-	adminFlag(c, &admin)
+	admin.add(c)
 	c.Flags().Uint32Var(&limit, "limit", 10, "decisions to show")
 	c.Flags().StringVar(&account, "account", "", "only of this account")
 	return c
@@ -76,9 +53,9 @@ func printExplain(w io.Writer, r *forewarmv1.ExplainReply) {
 		fmt.Fprintln(w, "No function was called yet.")
 	}
 	for _, f := range r.Functions {
-		fmt.Fprintln(w, f.Text+".")
+		fmt.Fprintln(w, shown(f.Text)+".")
 		if f.LastReason != "" {
-			fmt.Fprintln(w, "  "+f.LastReason)
+			fmt.Fprintln(w, "  "+shown(f.LastReason))
 		}
 	}
 	if len(r.Decisions) > 0 {
@@ -90,11 +67,11 @@ func printExplain(w io.Writer, r *forewarmv1.ExplainReply) {
 }
 
 func printDecision(w io.Writer, d *forewarmv1.Decision) {
-	fmt.Fprintf(w, "%s  %s.\n", d.At.AsTime().Local().Format("15:04:05.000"), d.Text)
+	fmt.Fprintf(w, "%s  %s.\n", d.At.AsTime().Local().Format("15:04:05.000"), shown(d.Text))
 }
 
 func decisionsCommand() *cobra.Command {
-	var admin string
+	var admin adminFlags
 	r := &forewarmv1.DecisionsRequest{}
 	c := &cobra.Command{
 		Use:   "decisions [FUNCTION]",
@@ -104,7 +81,7 @@ func decisionsCommand() *cobra.Command {
 			if len(args) > 0 {
 				r.Function = args[0]
 			}
-			return withAdmin(c.Context(), admin, func(ctx context.Context, conn *grpc.ClientConn) error {
+			return admin.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 				stream, err := forewarmv1.NewForewarmClient(conn).Decisions(ctx, r)
 				for err == nil {
 					var d *forewarmv1.Decision
@@ -119,14 +96,14 @@ func decisionsCommand() *cobra.Command {
 			})
 		},
 	}
-	adminFlag(c, &admin)
+	admin.add(c)
 	c.Flags().BoolVarP(&r.Follow, "follow", "f", false, "go on as they come")
 	c.Flags().Uint32Var(&r.Backlog, "backlog", 50, "past ones to begin with")
 	return c
 }
 
 func forecastsCommand() *cobra.Command {
-	var admin string
+	var admin adminFlags
 	c := &cobra.Command{
 		Use:   "forecasts [FUNCTION]",
 		Short: "Show what is expected of functions and nodes",
@@ -136,7 +113,7 @@ func forecastsCommand() *cobra.Command {
 			if len(args) > 0 {
 				r.Function = args[0]
 			}
-			return withAdmin(c.Context(), admin, func(ctx context.Context, conn *grpc.ClientConn) error {
+			return admin.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 				reply, err := forewarmv1.NewForewarmClient(conn).Forecasts(ctx, r)
 				if err == nil {
 					printForecasts(c.OutOrStdout(), reply)
@@ -145,7 +122,7 @@ func forecastsCommand() *cobra.Command {
 			})
 		},
 	}
-	adminFlag(c, &admin)
+	admin.add(c)
 	return c
 }
 
@@ -157,11 +134,11 @@ func printForecasts(out io.Writer, r *forewarmv1.ForecastsReply) {
 		if f.NextKnown {
 			next = console.Duration(f.NextExpectedIn.AsDuration())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.3g\t%.2g\t%.0f\t%d\t%s\t%d\n", f.Function, f.Model, f.RatePerSecond, f.DemandMean, f.DemandQ90, f.Want, next, f.GapsSeen)
+		fmt.Fprintf(w, "%s\t%s\t%.3g\t%.2g\t%.0f\t%d\t%s\t%d\n", edge.Escape(f.Function), shown(f.Model), f.RatePerSecond, f.DemandMean, f.DemandQ90, f.Want, next, f.GapsSeen)
 	}
 	w.Flush()
 	if n := r.Nodes; n != nil {
-		fmt.Fprintf(out, "\nNodes: %s.\n", n.Text)
+		fmt.Fprintf(out, "\nNodes: %s.\n", shown(n.Text))
 	}
 }
 
@@ -207,7 +184,7 @@ func invokeCommand() *cobra.Command {
 }
 
 func logsCommand() *cobra.Command {
-	var admin string
+	var admin adminFlags
 	r := &forewarmv1.TailRequest{}
 	c := &cobra.Command{
 		Use:   "logs FUNCTION",
@@ -215,12 +192,12 @@ func logsCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			r.Function = args[0]
-			return withAdmin(c.Context(), admin, func(ctx context.Context, conn *grpc.ClientConn) error {
+			return admin.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 				stream, err := forewarmv1.NewLogsClient(conn).Tail(ctx, r)
 				for err == nil {
 					var l *forewarmv1.LogLine
 					if l, err = stream.Recv(); err == nil {
-						fmt.Fprintf(c.OutOrStdout(), "%s %s %.12s  %s\n", l.At.AsTime().Local().Format("15:04:05.000"), l.Node, l.Container, l.Text)
+						fmt.Fprintf(c.OutOrStdout(), "%s %s %.12s  %s\n", l.At.AsTime().Local().Format("15:04:05.000"), edge.Escape(l.Node), edge.Escape(l.Container), shown(l.Text))
 					}
 				}
 				if errors.Is(err, io.EOF) || c.Context().Err() != nil {
@@ -230,7 +207,7 @@ func logsCommand() *cobra.Command {
 			})
 		},
 	}
-	adminFlag(c, &admin)
+	admin.add(c)
 	c.Flags().BoolVarP(&r.Follow, "follow", "f", false, "go on as they come")
 	c.Flags().Uint32VarP(&r.Lines, "lines", "n", 100, "past lines to begin with")
 	return c

@@ -43,22 +43,6 @@ func versionCommand() *cobra.Command {
 	}}
 }
 
-// logger writes to standard error.
-func logger(role, level, format string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level %q: want debug, info, warn or error", level)
-	}
-	o := &slog.HandlerOptions{Level: l}
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(os.Stderr, o)).With("role", role), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(os.Stderr, o)).With("role", role), nil
-	}
-	return nil, fmt.Errorf("--log-format %q: want text or json", format)
-}
-
 // logFlags are the flags of every role that runs on.
 type logFlags struct{ level, format string }
 
@@ -67,7 +51,13 @@ func (f *logFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.format, "log-format", "text", "text or json")
 }
 
-func (f *logFlags) logger(role string) (*slog.Logger, error) { return logger(role, f.level, f.format) }
+func (f *logFlags) logger(role string) (*slog.Logger, error) {
+	l, err := newLogs(os.Stderr, role, f.level, f.format)
+	if err != nil {
+		return nil, err
+	}
+	return l.log, nil
+}
 
 // functions loads a functions.yaml, or takes the built-in samples.
 func functions(path string) (*catalog.Catalog, error) {

@@ -56,7 +56,9 @@ called next, and starts its containers just ahead of that.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	c.AddCommand(demoCommand(), upCommand(), serveCommand(), configCommand(), managerCommand(), nodeCommand(), gatewayCommand(),
-		invokeCommand(), logsCommand(), explainCommand(), forecastsCommand(), decisionsCommand(), versionCommand())
+	c.AddCommand(demoCommand(), upCommand(), serveCommand(), configCommand(), managerCommand(), nodeCommand(), gatewayCommand(), applyCommand(),
+		invokeCommand(), logsCommand(), explainCommand(), forecastsCommand(), decisionsCommand(), versionCommand(),
+		modeCommand(), limitCommand(), pinCommand(), pauseCommand(), resumeCommand(), accountCommand(), drainCommand(),
+		calendarCommand(), costsCommand(), auditCommand())
 	return c
 }

@@ -85,10 +85,19 @@ func managerCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return local.RunManager(c.Context(), local.ManagerOptions{
-				Listen: hostPort(listen, port), Available: f.nodes, Cap: f.cap, Refill: f.refill, Logger: log,
+			m, err := local.NewManager(local.ManagerOptions{
+				Available: f.nodes, Cap: f.cap, Refill: f.refill, Logger: log,
 				Node: local.NodeOptions{Functions: functions.Functions, Memory: f.memory * cluster.MiB, Logger: log, Base: base(functionsFile)},
 			})
+			if err != nil {
+				return err
+			}
+			listener, err := net.Listen("tcp", hostPort(listen, port))
+			if err != nil {
+				return fmt.Errorf("manager: %w; choose another with --port", err)
+			}
+			follow(c.Context(), functionsFile, log, func(c *catalog.Catalog) error { return m.SetFunctions(c.Functions) })
+			return m.Serve(c.Context(), listener)
 		},
 	}
 	f.add(c)
@@ -149,6 +158,7 @@ func gatewayCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			follow(c.Context(), functionsFile, log, g.SetCatalog)
 			log.Info("gateway serves", "http", hostPort(listen, httpPort), "contract", hostPort(listen, port))
 			return runGateway(c.Context(), g, hostPort(listen, httpPort), hostPort(listen, port))
 		},

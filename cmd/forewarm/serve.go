@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +22,7 @@ import (
 )
 
 func serveCommand() *cobra.Command {
+	var takeover bool
 	set := &config.Set{Require: []string{"manager"}}
 	c := &cobra.Command{
 		Use:   "serve",
@@ -35,21 +38,23 @@ each came from.`,
 			if err != nil {
 				return err
 			}
-			return runServe(c.Context(), set, cfg)
+			return runServe(c.Context(), set, cfg, takeover)
 		},
 	}
 	set.AddFlags(c.Flags())
+	c.Flags().BoolVar(&takeover, "takeover", false, "replace a scheduler that runs on the same ports and state file, without a refused call")
 	return c
 }
 
-func runServe(ctx context.Context, set *config.Set, cfg *config.Config) error {
-	log, err := logger("scheduler", cfg.Log.Level, cfg.Log.Format)
+func runServe(ctx context.Context, set *config.Set, cfg *config.Config, takeover bool) error {
+	l, err := newLogs(os.Stderr, "scheduler", cfg.Log.Level, cfg.Log.Format)
 	if err != nil {
 		return err
 	}
 	if cfg.HostName != "" {
-		log = log.With("host", cfg.HostName)
+		l.with("host", cfg.HostName)
 	}
+	log := l.log
 	driver, err := minifaas.New(minifaas.Options{Manager: cfg.Manager})
 	if err != nil {
 		return err
@@ -59,17 +64,23 @@ func runServe(ctx context.Context, set *config.Set, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	o.TraceFunction, o.Shell.TraceLog = cfg.Log.DebugFunction, l.trace
+	o.Takeover = takeover
+	shared := &sharings{first: o.Shell.Concurrency, cfg: cfg}
+	o.Shell.Concurrency = shared.of
 	s, err := scheduler.New(o)
 	if err != nil {
 		return err
 	}
+	followCatalog(ctx, cfg, shared, s, log)
 	log.Info("nodes come from a resource manager", "manager", cfg.Manager)
-	watch(ctx, set, cfg, s, log)
+	watch(ctx, set, cfg, s, l)
 	return s.Run(ctx)
 }
 
 // watch follows the configuration's file and applies what changes.
-func watch(ctx context.Context, set *config.Set, cfg *config.Config, s *scheduler.Scheduler, log *slog.Logger) {
+func watch(ctx context.Context, set *config.Set, cfg *config.Config, s *scheduler.Scheduler, l *logs) {
+	log := l.log
 	w := config.NewWatcher(set, cfg)
 	w.Report = func(changes []config.Change, err error) {
 		switch {
@@ -78,10 +89,17 @@ func watch(ctx context.Context, set *config.Set, cfg *config.Config, s *schedule
 		case len(changes) > 0:
 			log.Info("configuration changed", "changes", fmt.Sprint(changes))
 		}
-		s.Reloaded(err)
+		var text string
+		if len(changes) > 0 {
+			text = fmt.Sprint(changes)
+		}
+		s.Reloaded(text, err)
 	}
 	go func() {
-		if err := w.Run(ctx, func(_, cfg *config.Config, _ []string) error { return apply(cfg, s) }); err != nil {
+		again := func(_, cfg *config.Config, _ []string) error {
+			return errors.Join(l.setLevel(cfg.Log.Level), apply(cfg, s))
+		}
+		if err := w.Run(ctx, again); err != nil {
 			log.Error("the configuration's file is not followed any more", "error", err)
 		}
 	}()
@@ -186,7 +204,11 @@ func apply(cfg *config.Config, s *scheduler.Scheduler) error {
 	if err != nil {
 		return err
 	}
-	return s.Apply(scheduler.Config{Mode: mode, Functions: levers, Accounts: accounts})
+	if err := s.Apply(scheduler.Config{Mode: mode, Functions: levers, Accounts: accounts}); err != nil {
+		return err
+	}
+	s.Configured(cfg)
+	return nil
 }
 
 // samples names the built-in functions where a file is expected.
@@ -204,8 +226,14 @@ func configCommand() *cobra.Command {
 			fmt.Fprintln(c.OutOrStdout(), "the configuration is sound")
 			return nil
 		}}
+	var admin adminFlags
+	var running bool
 	showing := &cobra.Command{Use: "show", Short: "Show every setting with its origin", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if running {
+				admin.addr = c.Flags().Lookup("admin").Value.String()
+				return showRunning(c, &admin)
+			}
 			cfg, err := show.Load()
 			if err != nil {
 				return err
@@ -214,6 +242,8 @@ func configCommand() *cobra.Command {
 		}}
 	check.AddFlags(checking.Flags())
 	show.AddFlags(showing.Flags())
+	admin.addCredentials(showing)
+	showing.Flags().BoolVar(&running, "running", false, "ask the scheduler that runs at --admin, whose settings may have changed since it started")
 	c.AddCommand(checking, showing)
 	return c
 }

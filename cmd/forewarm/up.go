@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -60,6 +61,7 @@ type role struct {
 	name    string
 	cmd     *exec.Cmd
 	release func()
+	orders  *orders
 	ended   chan struct{}
 	err     error
 
@@ -74,7 +76,8 @@ func (u *up) run(ctx context.Context) error {
 	if err := u.cluster.check(); err != nil {
 		return err
 	}
-	if _, err := u.log.logger("up"); err != nil {
+	log, err := u.log.logger("up")
+	if err != nil {
 		return err
 	}
 	c, err := functions(u.functions)
@@ -104,10 +107,20 @@ func (u *up) run(ctx context.Context) error {
 		roles = append(roles, r)
 	}
 	if err := u.waitReady(ctx, roles); err == nil {
+		defer u.control(log, c, file, roles).serve(ctx, u.http)()
 		u.greet(c)
 	}
 	failed := firstToEnd(ctx, roles)
 	return errors.Join(failed, endRoles(roles, failed != nil))
+}
+
+// control changes the functions of the roles, which all go by c at first.
+func (u *up) control(log *slog.Logger, c *catalog.Catalog, file string, roles []*role) *control {
+	ctl := &control{log: log, base: base(file), inForce: c}
+	for _, r := range roles {
+		ctl.roles = append(ctl.roles, functionsRole{r.name, r.orders.setFunctions})
+	}
+	return ctl
 }
 
 // portsFree says at once which port is in use, rather than have a child say it later.
@@ -142,7 +155,15 @@ func startRole(args []string, drain time.Duration) (*role, error) {
 		return nil, err
 	}
 	r.release = sync.OnceFunc(release)
-	if err := r.cmd.Start(); err != nil {
+	orders, started, err := withOrders(r.cmd)
+	if err != nil {
+		r.release()
+		return nil, err
+	}
+	r.orders = orders
+	err = r.cmd.Start()
+	started()
+	if err != nil {
 		r.release()
 		return nil, fmt.Errorf("up: %s: %w", r.name, err)
 	}

@@ -8,10 +8,12 @@ import (
 	"strconv"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/forewarm/forewarm/cluster"
 	"github.com/forewarm/forewarm/dispatcher"
@@ -103,8 +105,14 @@ func toStatus(err error) error {
 		code = codes.Canceled
 	case errors.Is(err, dispatcher.ErrUnknownLease):
 		code = codes.NotFound
-	case errors.Is(err, dispatcher.ErrClosing):
+	case errors.Is(err, dispatcher.ErrClosing), errors.Is(err, dispatcher.ErrNoStart):
 		code = codes.Unavailable
 	}
-	return status.Error(code, err.Error())
+	s := status.New(code, err.Error())
+	if after, ok := dispatcher.RetryAfter(err); ok {
+		if hinted, err := s.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(after)}); err == nil {
+			s = hinted
+		}
+	}
+	return s.Err()
 }

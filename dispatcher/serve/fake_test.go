@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -27,6 +28,11 @@ type fakeCluster struct {
 	refused  int           // reservations that are still to be refused
 	failing  int           // starts that are still to fail
 	attempts []time.Time   // of starts
+	asked    []time.Time   // of reservations
+	detached bool          // orders go on when their caller is gone, as with our own manager and nodes
+	lists    bool          // nodes tell their containers
+	requests map[string]*cluster.Node
+	removed  func(id string) // told of every removal; may be nil
 	peak     int
 	problems []error
 }
@@ -37,12 +43,14 @@ type fakeNode struct {
 	containers map[string]int64
 	live       string
 	deaf       bool
-	deafFor    int  // calls that go unanswered
-	dumb       bool // its readings are errors
+	deafFor    int                      // calls that go unanswered
+	dumb       bool                     // its readings are errors
+	slow       time.Duration            // that its answers take
+	names      map[string]chan struct{} // closed when the container of that name is there, or is not
 }
 
 func newFake() *fakeCluster {
-	return &fakeCluster{cap: 20, memory: 3 * cluster.GiB, reserveTakes: 50 * time.Millisecond, startIn: 500 * time.Millisecond, nodes: map[string]*fakeNode{}}
+	return &fakeCluster{cap: 20, memory: 3 * cluster.GiB, reserveTakes: 50 * time.Millisecond, startIn: 500 * time.Millisecond, nodes: map[string]*fakeNode{}, requests: map[string]*cluster.Node{}}
 }
 
 func (c *fakeCluster) problem(format string, args ...any) error {
@@ -77,12 +85,49 @@ func (c *fakeCluster) present(ctx context.Context) error {
 	}
 }
 
-func (c *fakeCluster) ReserveNode(ctx context.Context, _, account string) (cluster.Node, error) {
-	if err := errors.Join(c.present(ctx), pause(ctx, c.reserveTakes)); err != nil {
+// carry does what was asked for, whether or not the caller waits for it, where that is how the cluster is.
+func carry[T any](ctx context.Context, c *fakeCluster, f func(context.Context) (T, error)) (got T, err error) {
+	if !c.detached {
+		return f(ctx)
+	}
+	type answer struct {
+		got T
+		err error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		got, err := f(context.WithoutCancel(ctx))
+		done <- answer{got, err}
+	}()
+	select {
+	case a := <-done:
+		if ctx.Err() == nil {
+			return a.got, a.err
+		}
+	case <-ctx.Done():
+	}
+	return got, ctx.Err()
+}
+
+func (c *fakeCluster) ReserveNode(ctx context.Context, request, account string) (cluster.Node, error) {
+	c.change(func() { c.asked = append(c.asked, time.Now()) })
+	if err := c.present(ctx); err != nil {
 		return cluster.Node{}, err
 	}
+	return carry(ctx, c, func(ctx context.Context) (cluster.Node, error) {
+		if err := pause(ctx, c.reserveTakes); err != nil {
+			return cluster.Node{}, err
+		}
+		return c.lend(request, account)
+	})
+}
+
+func (c *fakeCluster) lend(request, account string) (cluster.Node, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if n := c.requests[request]; n != nil && c.nodes[n.ID] != nil {
+		return *n, nil
+	}
 	if c.refused > 0 {
 		c.refused--
 		return cluster.Node{}, fmt.Errorf("fake: %w", cluster.ErrNoNode)
@@ -91,10 +136,23 @@ func (c *fakeCluster) ReserveNode(ctx context.Context, _, account string) (clust
 		return cluster.Node{}, c.problem("a node beyond the cap of %d was asked for by %q", c.cap, account)
 	}
 	c.last++
-	n := &fakeNode{id: fmt.Sprintf("node-%d", c.last), containers: map[string]int64{}, live: fmt.Sprintf("live-%d", c.last)}
+	n := &fakeNode{id: fmt.Sprintf("node-%d", c.last), containers: map[string]int64{}, live: fmt.Sprintf("live-%d", c.last), names: map[string]chan struct{}{}}
 	c.nodes[n.id] = n
 	c.peak = max(c.peak, len(c.nodes))
-	return cluster.Node{ID: n.id, Address: "10.0.0.1", Port: int64(1000 + c.last), Memory: c.memory}, nil
+	c.requests[request] = &cluster.Node{ID: n.id, Address: "10.0.0.1", Port: int64(1000 + c.last), Memory: c.memory}
+	return *c.requests[request], nil
+}
+
+// Nodes lists what is lent, as our own manager does.
+func (c *fakeCluster) Nodes(context.Context) (nodes []cluster.Node, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.requests {
+		if c.nodes[n.ID] != nil {
+			nodes = append(nodes, *n)
+		}
+	}
+	return nodes, nil
 }
 
 func (c *fakeCluster) ReleaseNode(ctx context.Context, _ string, n *cluster.Node) error {
@@ -124,13 +182,31 @@ func (c *fakeCluster) reach(id string) (*fakeNode, error) {
 }
 
 func (c *fakeCluster) CreateContainer(ctx context.Context, _ string, n *cluster.Node, f *cluster.Function, spec cluster.Container) (string, error) {
+	return carry(ctx, c, func(ctx context.Context) (string, error) { return c.create(ctx, n, f, spec) })
+}
+
+// create starts a container, unless there is one of that name.
+func (c *fakeCluster) create(ctx context.Context, n *cluster.Node, f *cluster.Function, spec cluster.Container) (string, error) {
+	id := "id-of-" + spec.Name
+	c.mu.Lock()
+	node := c.nodes[n.ID]
+	var there chan struct{}
+	if node != nil {
+		there = node.names[spec.Name]
+	}
+	c.mu.Unlock()
+	if there != nil {
+		<-there
+		return id, nil
+	}
 	if err := c.book(n.ID, f, spec); err != nil {
 		return "", err
 	}
 	err := pause(ctx, c.startIn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	node, lost := c.reach(n.ID)
+	defer close(node.names[spec.Name])
+	_, lost := c.reach(n.ID)
 	switch {
 	case lost != nil:
 		return "", lost
@@ -139,10 +215,10 @@ func (c *fakeCluster) CreateContainer(ctx context.Context, _ string, n *cluster.
 		err = errors.New("fake: the program does not start")
 	}
 	if err != nil {
+		delete(node.names, spec.Name)
 		node.booked -= spec.Memory
 		return "", err
 	}
-	id := "id-of-" + spec.Name
 	node.containers[id] = spec.Memory
 	return id, nil
 }
@@ -155,10 +231,14 @@ func (c *fakeCluster) book(id string, f *cluster.Function, spec cluster.Containe
 	if err != nil {
 		return err
 	}
+	if n.booked+spec.Memory > c.memory && c.detached { // by a start that an earlier run ordered
+		return fmt.Errorf("fake: %s is full: %w", id, cluster.ErrOutOfMemory)
+	}
 	if n.booked+spec.Memory > c.memory {
 		return c.problem("%s: %d bytes for %s on top of %d", id, spec.Memory, f.Name, n.booked)
 	}
 	n.booked += spec.Memory
+	n.names[spec.Name] = make(chan struct{})
 	return nil
 }
 
@@ -174,11 +254,24 @@ func (c *fakeCluster) RemoveContainer(_ context.Context, _ string, n *cluster.No
 		return fmt.Errorf("fake: %s on %s: %w", id, n.ID, cluster.ErrNotFound)
 	}
 	delete(node.containers, id)
+	delete(node.names, strings.TrimPrefix(id, "id-of-"))
 	node.booked -= memory
+	if c.removed != nil {
+		c.removed(id)
+	}
 	return nil
 }
 
-func (c *fakeCluster) Stats(_ context.Context, n *cluster.Node) (cluster.Stats, error) {
+func (c *fakeCluster) Stats(ctx context.Context, n *cluster.Node) (cluster.Stats, error) {
+	var slow time.Duration
+	c.change(func() {
+		if node := c.nodes[n.ID]; node != nil {
+			slow = node.slow
+		}
+	})
+	if err := pause(ctx, slow); slow > 0 && err != nil {
+		return cluster.Stats{}, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	node, err := c.reach(n.ID)
@@ -188,7 +281,13 @@ func (c *fakeCluster) Stats(_ context.Context, n *cluster.Node) (cluster.Stats, 
 	if node.dumb {
 		return cluster.Stats{}, errors.New("fake: readings are not implemented")
 	}
-	return cluster.Stats{LiveID: node.live}, nil
+	stats := cluster.Stats{LiveID: node.live, Owner: "acc"}
+	for id, memory := range node.containers {
+		if c.lists {
+			stats.Containers = append(stats.Containers, cluster.ContainerStats{ID: id, Memory: memory})
+		}
+	}
+	return stats, nil
 }
 
 // change changes the cluster under its lock.
@@ -206,6 +305,21 @@ func (c *fakeCluster) only(t *testing.T) *fakeNode {
 	if len(c.nodes) != 1 {
 		t.Fatalf("%d nodes are held, want 1", len(c.nodes))
 	}
+	for _, n := range c.nodes {
+		return n
+	}
+	return nil
+}
+
+// held is how many nodes are lent.
+func (c *fakeCluster) held() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.nodes)
+}
+
+// anyNode is any node; c.mu is held.
+func (c *fakeCluster) anyNode() *fakeNode {
 	for _, n := range c.nodes {
 		return n
 	}

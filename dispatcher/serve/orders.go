@@ -51,7 +51,7 @@ func (s *Shell) startContainer(ctx context.Context, o dispatcher.Order) {
 	began := time.Now()
 	record := store.ContainerRecord{Name: o.Spec.Name, Node: o.Node.ID, Function: *o.Function, Concurrency: o.Concurrency,
 		Units: o.Why.Units, Memory: o.Spec.Memory, Slot: o.Slot}
-	s.journal.PutContainer(record)
+	s.keepContainer(record)
 	defer s.startingOn(o.Node.ID)()
 	id, err := s.opts.Driver.CreateContainer(ctx, o.Spec.Name, o.Node, o.Function, o.Spec)
 	if s.base.Err() != nil {
@@ -59,7 +59,7 @@ func (s *Shell) startContainer(ctx context.Context, o dispatcher.Order) {
 	}
 	s.watch.Order(o.Kind, time.Since(began), err)
 	if err != nil {
-		s.journal.DropContainer(o.Spec.Name)
+		s.dropContainer(o.Node.ID, o.Spec.Name)
 		s.quiet.warn(s.log, "start "+o.Function.Name, "container did not start", "function", o.Function.Name, "node", o.Node.ID, "error", err)
 		f := failure(err)
 		f.NodeLost = errors.Is(err, cluster.ErrNodeLost) && !s.alive(o.Node)
@@ -68,13 +68,14 @@ func (s *Shell) startContainer(ctx context.Context, o dispatcher.Order) {
 		return
 	}
 	record.ID = id
-	s.journal.PutContainer(record)
+	s.keepContainer(record)
 	s.log.Info("container started", "function", o.Function.Name, "container", id, "node", o.Node.ID, "took", time.Since(began).Round(time.Millisecond))
 	s.do(func(now time.Duration, fx *dispatcher.Effects) { s.told(s.core.Started(now, o.ID, id, fx)) })
 }
 
 func (s *Shell) stopContainer(ctx context.Context, o dispatcher.Order) {
 	began := time.Now()
+	s.leaveContainer(o.Node.ID, o.Spec.Name)
 	err := s.opts.Driver.RemoveContainer(ctx, o.Spec.Name, o.Node, o.ContainerID)
 	if s.base.Err() != nil {
 		return
@@ -87,7 +88,7 @@ func (s *Shell) stopContainer(ctx context.Context, o dispatcher.Order) {
 		s.do(func(now time.Duration, fx *dispatcher.Effects) { s.told(s.core.StopFailed(now, o.ID, f, fx)) })
 		return
 	}
-	s.journal.DropContainer(o.Spec.Name)
+	s.dropContainer(o.Node.ID, o.Spec.Name)
 	s.log.Info("container removed", "function", o.Function.Name, "container", o.ContainerID, "node", o.Node.ID)
 	s.do(func(now time.Duration, fx *dispatcher.Effects) { s.told(s.core.Stopped(now, o.ID, fx)) })
 }
@@ -198,12 +199,13 @@ func (s *Shell) giveBack(n cluster.Node) {
 
 func (s *Shell) releaseNode(ctx context.Context, o dispatcher.Order) {
 	began := time.Now()
+	s.leaveNode(o.Node.ID)
 	err := s.opts.Driver.ReleaseNode(ctx, requestID("release", o.ID), o.Node)
 	if s.base.Err() != nil {
 		return
 	}
 	s.watch.Order(o.Kind, time.Since(began), err)
-	if err != nil && !errors.Is(err, cluster.ErrNotFound) {
+	if err != nil && !errors.Is(err, cluster.ErrNodeLost) { // a node that the manager does not know needs no release
 		s.quiet.warn(s.log, "release", "node could not be released; it is tried again", "node", o.Node.ID, "error", err)
 		s.do(func(now time.Duration, fx *dispatcher.Effects) {
 			s.told(s.core.ReleaseFailed(now, o.ID, failure(err), fx))

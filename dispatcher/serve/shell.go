@@ -43,6 +43,7 @@ type Options struct {
 	Journal      journal                            // where what is ours is written, for a restart. Default: nowhere
 	Watch        watch                              // counts orders, waits and readings. Default: nobody
 	Records      int                                // orders that are remembered with their reasons. Default 4,096.
+	TraceLog     *slog.Logger                       // gets what Trace follows, at debug level. Default: Log
 }
 
 // watch is told of what happens around the core.
@@ -77,14 +78,16 @@ type Shell struct {
 	giveUp context.CancelFunc
 	orders sync.WaitGroup
 	quiet  quieter
+	trace  atomic.Pointer[tracer] // nil while no function is followed
 
 	journal    journal
 	watch      watch
 	nodesMu    sync.Mutex
-	nodes      map[string]store.NodeRecord // held, by the manager's name
-	starts     map[string]int              // under way, by node
-	strayUntil atomic.Int64                // end of strayTime, time since start; 0: nothing was recovered
-	strays     map[string]int              // readings in which a node listed a container that nobody knows; of pollStats alone
+	nodes      map[string]store.NodeRecord                 // held, by the manager's name
+	held       map[string]map[string]store.ContainerRecord // noted, by node and name
+	starts     map[string]int                              // under way, by node
+	strayUntil atomic.Int64                                // end of strayTime, time since start; 0: nothing was recovered
+	strays     map[string]int                              // readings in which a node listed a container that nobody knows; of pollStats alone
 }
 
 // waiter is where a blocked caller gets its grant.
@@ -123,7 +126,10 @@ func New(o Options) (*Shell, error) {
 	if o.Watch == nil {
 		o.Watch = noWatch{}
 	}
-	s := &Shell{journal: o.Journal, watch: o.Watch, nodes: map[string]store.NodeRecord{}, starts: map[string]int{}, strays: map[string]int{}, core: core, opts: o, log: o.Log, start: time.Now(), records: newRecords(o.Records),
+	if o.TraceLog == nil {
+		o.TraceLog = o.Log
+	}
+	s := &Shell{journal: o.Journal, watch: o.Watch, nodes: map[string]store.NodeRecord{}, held: map[string]map[string]store.ContainerRecord{}, starts: map[string]int{}, strays: map[string]int{}, core: core, opts: o, log: o.Log, start: time.Now(), records: newRecords(o.Records),
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
 	s.base, s.end = context.WithCancel(context.Background())
 	s.asking, s.giveUp = context.WithCancel(s.base)
@@ -195,8 +201,12 @@ func (s *Shell) apply(fx *dispatcher.Effects) {
 	for i := range fx.Grants {
 		fx.Grants[i].Waiter.(*waiter).ch <- fx.Grants[i] // room for one, and only one grant comes
 	}
+	trace := s.trace.Load()
 	for i := range fx.Orders {
 		s.records.add(s.Now(), &fx.Orders[i])
+		if trace != nil {
+			trace.order(&fx.Orders[i])
+		}
 		o := fx.Orders[i]
 		s.orders.Add(1)
 		go func() {
@@ -223,6 +233,13 @@ func poke(ch chan struct{}) {
 
 // Acquire blocks until the call has a container, or ctx or the call's patience ends.
 func (s *Shell) Acquire(ctx context.Context, r dispatcher.Request) (dispatcher.Lease, error) {
+	if t := s.trace.Load(); t != nil && t.function == r.Function.Name {
+		return t.acquire(ctx, s, r)
+	}
+	return s.acquire(ctx, r)
+}
+
+func (s *Shell) acquire(ctx context.Context, r dispatcher.Request) (dispatcher.Lease, error) {
 	w := s.waiters.Get().(*waiter)
 	fx := s.effects.Get().(*dispatcher.Effects)
 	now := s.Now()
@@ -292,6 +309,9 @@ func (s *Shell) Return(r dispatcher.Returned) error {
 	fx := s.effects.Get().(*dispatcher.Effects)
 	err := s.core.Return(s.Now(), r, fx)
 	s.finish(fx)
+	if t := s.trace.Load(); t != nil {
+		t.returned(r, err)
+	}
 	return err
 }
 
@@ -304,6 +324,9 @@ func (s *Shell) News(n *dispatcher.News) time.Duration {
 
 // SetLevel passes a planner's word on.
 func (s *Shell) SetLevel(l dispatcher.Level) (err error) {
+	if t := s.trace.Load(); t != nil {
+		t.level(s, &l)
+	}
 	s.do(func(now time.Duration, fx *dispatcher.Effects) { err = s.core.SetLevel(now, l, fx) })
 	return err
 }

@@ -141,7 +141,7 @@ func (s *Shell) removeLateStrays(ctx context.Context, r *reading) {
 		}
 		if s.strays[c.ID]++; s.strays[c.ID] > 1 {
 			delete(s.strays, c.ID)
-			s.removeStray(ctx, &r.node.Node, c.ID)
+			s.removeStray(ctx, &r.node.Node, c.ID, s.opts.OrderTimeout)
 		}
 	}
 }

@@ -2,10 +2,14 @@ package dispatcher
 
 import "fmt"
 
-// check holds a core at rest against its invariants.
-func (c *Core) check() error {
+// Check holds a core at rest, in which no call is under way, against its invariants. It looks at everything that
+// exists: it is for tests and for virtual time.
+func (c *Core) Check() error {
+	c.fnMu.RLock()
+	fns := c.fns[:len(c.fns):len(c.fns)]
+	c.fnMu.RUnlock()
 	booked := map[*node]int64{}
-	for _, f := range c.fns {
+	for _, f := range fns {
 		f.mu.Lock()
 		err := f.check(booked)
 		f.mu.Unlock()
@@ -114,4 +118,45 @@ func (l *ledger) check(booked map[*node]int64) error {
 		seen[q.f] = true
 	}
 	return nil
+}
+
+// Sizes counts what a Core keeps, for tests that watch for growth.
+type Sizes struct {
+	Functions  int
+	Calls      int // waiting or leased
+	Containers int // that are not gone
+	Names      int // containers in the index
+	Nodes      int
+	Orders     int // without a result
+	Due        int // entries of functions that have something to do by time alone
+	Line       int // functions that wait for memory
+}
+
+// Sizes counts what c keeps now. Like Check it looks at everything.
+func (c *Core) Sizes() (s Sizes) {
+	c.fnMu.RLock()
+	fns := c.fns[:len(c.fns):len(c.fns)]
+	c.fnMu.RUnlock()
+	s.Functions = len(fns)
+	for _, f := range fns {
+		f.mu.Lock()
+		s.Calls += len(f.calls)
+		s.Containers += len(f.all)
+		f.mu.Unlock()
+	}
+	for i := range c.index {
+		c.index[i].RLock()
+		s.Names += len(c.index[i].m)
+		c.index[i].RUnlock()
+	}
+	c.orders.Lock()
+	s.Orders = len(c.orders.m)
+	c.orders.Unlock()
+	c.due.mu.Lock()
+	s.Due = len(c.due.h)
+	c.due.mu.Unlock()
+	c.ledger.mu.Lock()
+	s.Nodes, s.Line = len(c.ledger.nodes), len(c.ledger.line)
+	c.ledger.mu.Unlock()
+	return s
 }
