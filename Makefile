@@ -18,10 +18,16 @@ test: ## the tests
 bench: ## the hot path beside the least that the contract forces, ten times, for benchstat
 	go test ./dispatcher -run '^$$' -bench AcquireReturn -count 10
 
+soak: ## seven days of virtual time under a mixed load with faults
+	go test ./sim -run '^TestSoak$$' -soak -v -timeout 10m
+
+chaos: ## a hundred kills of the scheduler under load, with real processes
+	CHAOS=100 go test ./e2e -run '^TestChaos$$' -count 1 -v -timeout 20m
+
 proto: ## generate the wire code again
 	go generate ./proto
 
 demo: ## the demo
 	go run ./cmd/forewarm demo
 
-.PHONY: help check test bench proto demo
+.PHONY: help check test bench soak chaos proto demo

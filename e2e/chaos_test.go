@@ -34,7 +34,8 @@ type cell struct {
 
 const chaosFunctions = 4
 
-func startCell(t testing.TB) *cell {
+// startCell starts one. Further functions are lines of YAML in which %s is the program.
+func startCell(t testing.TB, more ...string) *cell {
 	t.Helper()
 	c := &cell{TB: t, mark: crand.Text(), state: filepath.Join(t.TempDir(), "state.db"), managerAt: loopback(freePort(t)),
 		http: loopback(freePort(t)), scheduler: loopback(freePort(t)), admin: loopback(freePort(t))}
@@ -43,6 +44,9 @@ func startCell(t testing.TB) *cell {
 	b.WriteString("functions:\n")
 	for i := range chaosFunctions {
 		fmt.Fprintf(&b, "  - name: f%d\n    command: [%s]\n    timeout: 5s\n    concurrency: 1\n    env: {%s: %s, START: %dms}\n", i, alone, markVar, c.mark, 20+40*i)
+	}
+	for _, f := range more {
+		fmt.Fprintf(&b, f, alone)
 	}
 	if err := os.WriteFile(c.functions, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/forewarm/forewarm/dispatcher"
 	"github.com/forewarm/forewarm/dispatcher/serve"
 	"github.com/forewarm/forewarm/edge"
+	"github.com/forewarm/forewarm/history"
 	"github.com/forewarm/forewarm/metrics"
 	"github.com/forewarm/forewarm/prewarm"
 	"github.com/forewarm/forewarm/store"
@@ -32,6 +34,7 @@ type Options struct {
 	Shell          serve.Options   // Core.Kappa is taken from Planner
 	Planner        prewarm.Options
 	State          string              // file in which what is ours and what was learnt survive; "" keeps none
+	History        string              // file or Prometheus URL to learn from at the start; "" for none
 	Push           metrics.PushOptions // of metrics; no URL for none
 	Series         int                 // functions with series of their own. Default 200
 	Drain          time.Duration       // that running calls get at the end. Default 30 s
@@ -117,7 +120,33 @@ func (s *Scheduler) assemble(o Options) error {
 	s.Shell.Trace(o.TraceFunction)
 	planner.SetEpoch(s.Shell.At(0))
 	s.Controller = prewarm.NewController(planner, s.Shell, s.Shell.Hurry(), o.Log)
+	if err := s.learnPast(planner); err != nil {
+		return err
+	}
 	return s.listen()
+}
+
+// learnTime bounds how long the start waits for a history.
+const learnTime = time.Minute
+
+// learnPast has the planner learn what was before the run. A file that cannot be read is an error; a Prometheus that
+// cannot be asked is not: the scheduler then begins as one without a history.
+func (s *Scheduler) learnPast(p *prewarm.Planner) error {
+	if s.opts.History == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), learnTime)
+	defer cancel()
+	r, err := history.Feed(ctx, s.opts.History, p, history.Options{Epoch: s.Shell.At(0)})
+	switch {
+	case err == nil:
+		s.log.Info("history learnt", "from", s.opts.History, "what", r.String())
+	case strings.Contains(s.opts.History, "://"):
+		s.log.Warn("the history could not be learnt; the first day will be one without", "from", s.opts.History, "error", err)
+	default:
+		return err
+	}
+	return nil
 }
 
 // openState hands what the last run learnt to the planner, and what was its own to the shell.

@@ -128,7 +128,7 @@ func schedulerOptions(cfg *config.Config, driver serve.Driver, log *slog.Logger)
 		TLS:      edge.TLSFiles{Cert: cfg.TLS.Contract.Cert, Key: cfg.TLS.Contract.Key, ClientCA: cfg.TLS.Contract.ClientCA},
 		AdminTLS: edge.TLSFiles{Cert: cfg.TLS.Admin.Cert, Key: cfg.TLS.Admin.Key, ClientCA: cfg.TLS.Admin.ClientCA},
 		Tokens:   edge.TokenFiles{Read: files(cfg.Tokens.ReadFile), Write: files(cfg.Tokens.WriteFile)},
-		State:    cfg.State.File, Drain: cfg.Dispatcher.Drain, Version: versionString(), Log: log, Series: cfg.Metrics.Series,
+		State:    cfg.State.File, History: cfg.State.History, Drain: cfg.Dispatcher.Drain, Version: versionString(), Log: log, Series: cfg.Metrics.Series,
 		Push:  metrics.PushOptions{URL: cfg.Metrics.PushURL, Every: cfg.Metrics.PushEvery},
 		Shell: serve.Options{Driver: driver, Concurrency: concurrency, Core: core},
 		Planner: prewarm.Options{Policy: policy, Mode: mode, Kappa: cfg.Planner.Kappa, RoundMin: cfg.Planner.Rounds.Min, RoundMax: cfg.Planner.Rounds.Max,
