@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -80,4 +81,56 @@ func TestTakeover(t *testing.T) {
 		out := manager.out.String()
 		return strings.Count(out, "node released") == strings.Count(out, "node reserved")
 	})
+}
+
+// Roles that nobody gives orders read their list anew when they are told to, and keep it where it is no good.
+func TestRolesRereadTheirFunctions(t *testing.T) {
+	dir := openDir(t)
+	p := freePorts(t, 5)
+	const first = "functions:\n- {name: a, sample: sleep, env: {SLEEP_MS: '1'}}\n"
+	file := write(t, filepath.Join(dir, "functions.yaml"), first)
+	gateway := "127.0.0.1:" + p[0]
+	roles := []*program{
+		forewarm(t, dir, "manager", "--port", p[3], "--functions", file),
+		forewarm(t, dir, "serve", "--manager", "127.0.0.1:"+p[3], "--port", p[2], "--admin", "127.0.0.1:"+p[4], "--functions", file),
+		forewarm(t, dir, "gateway", "--http-port", p[0], "--port", p[1], "--scheduler", "127.0.0.1:"+p[2], "--functions", file),
+	}
+	for i, what := range []string{"manager serves", "scheduler serves", "gateway serves"} {
+		roles[i].says(what)
+	}
+	answer := func(function string) string {
+		t.Helper()
+		_, body, _, err := invoke(t.Context(), gateway, function)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return body
+	}
+	eventually(t, "a answers", 10*time.Second, func() bool {
+		_, body, _, err := invoke(t.Context(), gateway, "a")
+		return err == nil && body == "slept 1 ms\n"
+	})
+	reread := func(text, says string) {
+		t.Helper()
+		write(t, file, text)
+		for _, r := range roles {
+			if err := r.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+			r.says(says)
+		}
+	}
+	reread(strings.Replace(first, "'1'", "'2'", 1)+"- {name: b, sample: hello}\n", "list of functions reloaded")
+	if a, b := answer("a"), answer("b"); a != "slept 2 ms\n" || b != "hello from b\n" {
+		t.Errorf("after the reload a answers %q and b %q", a, b)
+	}
+	reread("functions:\n- {name: a, sampel: sleep}\n", "functions.yaml:2:14: unknown key")
+	if a := answer("a"); a != "slept 2 ms\n" {
+		t.Errorf("after a bad file a answers %q", a)
+	}
+	for i := len(roles) - 1; i >= 0; i-- {
+		if code := roles[i].stop(); code != 0 {
+			t.Errorf("role %d ended with %d", i, code)
+		}
+	}
 }
