@@ -85,6 +85,14 @@ func refusal(err error) error {
 	return status.Error(code, err.Error())
 }
 
+// plain is an error as people read it, without its code.
+func plain(err error) error {
+	if st, ok := status.FromError(err); ok && err != nil {
+		return errors.New(st.Message())
+	}
+	return err
+}
+
 // SetMode switches what forecasts may do.
 func (c *Control) SetMode(ctx context.Context, r *forewarmv1.SetModeRequest) (*forewarmv1.SetModeReply, error) {
 	c.mu.Lock()
@@ -98,7 +106,7 @@ func (c *Control) SetMode(ctx context.Context, r *forewarmv1.SetModeRequest) (*f
 	if err == nil {
 		err = c.Levers.SetMode(m)
 	}
-	end(err)
+	end(plain(err))
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -124,7 +132,7 @@ func (c *Control) SetAccount(ctx context.Context, r *forewarmv1.SetAccountReques
 	if end == nil {
 		end = c.Log.Begin(ctx, AccountWords(r.GetAccount()), "", LimitsWords(*limits(r.GetLimits())))
 	}
-	end(err)
+	end(plain(err))
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -180,7 +188,7 @@ func (c *Control) DrainNode(ctx context.Context, r *forewarmv1.DrainNodeRequest)
 	if err == nil {
 		left, err = c.Levers.DrainNode(n.ID, r.GetUndo())
 	}
-	end(err)
+	end(plain(err))
 	if err != nil {
 		return nil, refusal(err)
 	}

@@ -38,7 +38,7 @@ func (c *Control) SetFunction(ctx context.Context, r *forewarmv1.SetFunctionRequ
 		mergeLevers(&l, &b, r.GetLevers())
 		end = c.Log.Begin(ctx, FunctionWords(r.GetAccount(), r.GetFunction()), "", LeversWords(l, b))
 	}
-	end(err)
+	end(plain(err))
 	if err != nil {
 		return nil, refusal(err)
 	}

@@ -23,7 +23,7 @@ func (f *function) balance(fx *Effects) {
 		f.core.ledger.leaveLine(f)
 	}
 	f.drop(fx)
-	f.deserved.Store(f.deserves())
+	f.deserved.Store(f.owed())
 }
 
 // startForLine starts containers for the part of the line that will still wait when they are ready. Of a function
@@ -60,7 +60,11 @@ func (f *function) startForWant(fx *Effects) {
 		units := f.share.size(short, f.maxUnits())
 		why := f.whyFor
 		f.observe(&why)
-		if _, ok := f.startOne(booking{class: ahead, memory: f.memoryOf(units), since: f.now}, why, fx); !ok {
+		b := booking{class: ahead, memory: f.memoryOf(units), since: f.now}
+		if f.whyFor.Cause == CauseMinimum {
+			b.promised = f.memoryOf(int32(short))
+		}
+		if _, ok := f.startOne(b, why, fx); !ok {
 			return
 		}
 	}

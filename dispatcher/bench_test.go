@@ -126,9 +126,12 @@ func (p *corePairs) pair(caller, fn int, id string) {
 		if p.core.Cancel(time.Millisecond, t, fx) {
 			return
 		}
-		l = fx.Grants[0].Lease
-		fx.Grants = fx.Grants[:0]
+		// granted by another caller's return, in whose effects it lies: the same id gets the same lease
+		if l, t, err = p.core.Acquire(time.Millisecond, Request{ID: id, Waiter: fx, Function: p.fns[fn], Concurrency: 1}, fx); err != nil || t.Seq != 0 {
+			panic("a live lease was not found again")
+		}
 	}
+	fx.Grants = fx.Grants[:0]
 	if err := p.core.Return(time.Millisecond, Returned{RequestID: id, ContainerID: l.ContainerID, Duration: 1}, fx); err != nil {
 		panic(err)
 	}

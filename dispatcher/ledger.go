@@ -87,6 +87,8 @@ type booking struct {
 	urgent bool          // of a need: a node is worth it whatever it costs
 	bare   bool          // of a need: the function has no container
 	since  time.Duration // arrival of the oldest call that waits
+
+	promised int64 // of what is wanted ahead: memory that a floor lacks, for which a node is worth it
 }
 
 // class orders the line for memory, and says what may be done for who stands there.

@@ -133,6 +133,15 @@ func (f *function) deserves() int64 {
 	return int64(math.Ceil(places/f.share.perUnit())) * f.cfg.Memory
 }
 
+// owed is what the function deserves, and no less than its floor: that is a promise.
+func (f *function) owed() int64 {
+	owed := f.deserves()
+	if f.whyFor.Cause == CauseMinimum {
+		owed = max(owed, int64(math.Ceil(float64(f.want)/f.share.perUnit()))*f.cfg.Memory)
+	}
+	return owed
+}
+
 const (
 	// loadRoom keeps the places that a function deserves four fifths busy at its mean load: at that, a line of calls that
 	// come at random is as long as there are places (M/M/c), and a fuller one is soon beyond all patience.

@@ -409,4 +409,7 @@ func (l *ledger) report(n *NodeNews) {
 	if len(l.line) > 0 && !l.givesWay {
 		n.Queued = l.short
 	}
+	for _, q := range l.line {
+		n.Queued += q.promised
+	}
 }

@@ -157,6 +157,7 @@ func parseOptions(t *testing.T, args map[string]string) (o Options) {
 //	lost NODE                                      the node with that number is gone
 //	drain NODE [undo]                              somebody empties it
 //	level FN N | nodes N                           the planner speaks, having read all news
+//	floor FN N | news                              as level, for a minimum; what the planner hears of nodes
 //	tick | show | shutdown
 func (s *script) run(cmd string, plain []string, args map[string]string) {
 	c, fx := s.core, &s.fx
@@ -214,6 +215,13 @@ func (s *script) run(cmd string, plain []string, args map[string]string) {
 	case "nodes":
 		s.core.News(s.now, &s.news)
 		err = c.SetNodes(s.now, NodeTarget{Want: number(s.t, plain[0])}, fx)
+	case "floor":
+		s.core.News(s.now, &s.news)
+		f := s.fn(plain[0])
+		err = c.SetLevel(s.now, Level{Fn: f.id, Want: number(s.t, plain[1]), Seen: f.newsSeq, Why: Reason{Cause: CauseMinimum}}, fx)
+	case "news":
+		s.core.News(s.now, &s.news)
+		s.say("the planner hears of %d MiB booked and %d MiB wanting", s.news.Nodes.Booked/cluster.MiB, s.news.Nodes.Queued/cluster.MiB)
 	case "tick":
 		c.Tick(s.now, fx)
 	case "shutdown":

@@ -62,7 +62,7 @@ func (f *functionFlags) set(c *cobra.Command, function string, l *forewarmv1.Lev
 	return f.admin.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 		reply, err := forewarmv1.NewControlClient(conn).SetFunction(ctx, &forewarmv1.SetFunctionRequest{Account: f.account, Function: function, Levers: l})
 		if err == nil {
-			fmt.Fprintf(c.OutOrStdout(), "%s had %s, and has %s.\n", edge.Escape(function), leverWords(reply.Before), leverWords(reply.After))
+			fmt.Fprintf(c.OutOrStdout(), "%s: %s -> %s\n", edge.Escape(function), leverWords(reply.Before), leverWords(reply.After))
 		}
 		return err
 	})
@@ -159,7 +159,7 @@ the configuration says something else about the account, or the scheduler ends.`
 			return admin.call(c.Context(), func(ctx context.Context, conn *grpc.ClientConn) error {
 				reply, err := forewarmv1.NewControlClient(conn).SetAccount(ctx, &forewarmv1.SetAccountRequest{Account: args[0], Limits: l})
 				if err == nil {
-					fmt.Fprintf(c.OutOrStdout(), "Account %s had %s, and has %s.\n", edge.Escape(args[0]), limitWords(reply.Before), limitWords(reply.After))
+					fmt.Fprintf(c.OutOrStdout(), "account %s: %s -> %s\n", edge.Escape(args[0]), limitWords(reply.Before), limitWords(reply.After))
 				}
 				return err
 			})

@@ -124,7 +124,7 @@ func TestRolesRereadTheirFunctions(t *testing.T) {
 	if a, b := answer("a"), answer("b"); a != "slept 2 ms\n" || b != "hello from b\n" {
 		t.Errorf("after the reload a answers %q and b %q", a, b)
 	}
-	reread("functions:\n- {name: a, sampel: sleep}\n", "functions.yaml:2:14: unknown key")
+	reread("functions:\n- {name: a, sampel: sleep}\n", "functions.yaml:2:13: unknown key")
 	if a := answer("a"); a != "slept 2 ms\n" {
 		t.Errorf("after a bad file a answers %q", a)
 	}

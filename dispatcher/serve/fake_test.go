@@ -189,7 +189,7 @@ func (c *fakeCluster) CreateContainer(ctx context.Context, _ string, n *cluster.
 func (c *fakeCluster) create(ctx context.Context, n *cluster.Node, f *cluster.Function, spec cluster.Container) (string, error) {
 	id := "id-of-" + spec.Name
 	c.mu.Lock()
-	node := c.nodes[n.ID]
+	node, takes := c.nodes[n.ID], c.startIn
 	var there chan struct{}
 	if node != nil {
 		there = node.names[spec.Name]
@@ -202,7 +202,7 @@ func (c *fakeCluster) create(ctx context.Context, n *cluster.Node, f *cluster.Fu
 	if err := c.book(n.ID, f, spec); err != nil {
 		return "", err
 	}
-	err := pause(ctx, c.startIn)
+	err := pause(ctx, takes)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer close(node.names[spec.Name])
