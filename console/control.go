@@ -217,11 +217,6 @@ func (c *Control) node(name string) (*dispatcher.NodeInfo, error) {
 	return nil, status.Errorf(codes.NotFound, "node %q is not held; %s", name, known("node", names))
 }
 
-// Apply is not served: a scheduler learns of functions as they are called, and who lists them is told elsewhere.
-func (c *Control) Apply(context.Context, *forewarmv1.ApplyRequest) (*forewarmv1.ApplyReply, error) {
-	return nil, status.Error(codes.Unimplemented, "a scheduler takes no list of functions: forewarm apply hands it to the platform that forewarm up runs")
-}
-
 // Bounds of what one call lists.
 const (
 	defaultEntries = 100

@@ -254,9 +254,6 @@ func TestControlRefuses(t *testing.T) {
 			t.Errorf("%s: the audit log's newest is %v, want one that was not done", tt.claim, e)
 		}
 	}
-	if _, err := c.Apply(t.Context(), &forewarmv1.ApplyRequest{}); status.Code(err) != codes.Unimplemented {
-		t.Errorf("Apply = %v, want Unimplemented", err)
-	}
 	reply, err := c.SetFunction(t.Context(), &forewarmv1.SetFunctionRequest{Function: "f"})
 	if err != nil || reply.After.GetMin()+reply.After.GetMax()+reply.After.GetMaxContainers() != 0 {
 		t.Errorf("after refusals the levers are %v, %v, want none", reply, err)

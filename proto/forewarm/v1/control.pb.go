@@ -973,171 +973,6 @@ func (x *Cost) GetKappa() *durationpb.Duration {
 	return nil
 }
 
-type ApplyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	FunctionsYaml []byte                 `protobuf:"bytes,1,opt,name=functions_yaml,json=functionsYaml,proto3" json:"functions_yaml,omitempty"`
-	File          string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"` // its name, for errors
-	DryRun        bool                   `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ApplyRequest) Reset() {
-	*x = ApplyRequest{}
-	mi := &file_forewarm_v1_control_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ApplyRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ApplyRequest) ProtoMessage() {}
-
-func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_forewarm_v1_control_proto_msgTypes[16]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
-func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *ApplyRequest) GetFunctionsYaml() []byte {
-	if x != nil {
-		return x.FunctionsYaml
-	}
-	return nil
-}
-
-func (x *ApplyRequest) GetFile() string {
-	if x != nil {
-		return x.File
-	}
-	return ""
-}
-
-func (x *ApplyRequest) GetDryRun() bool {
-	if x != nil {
-		return x.DryRun
-	}
-	return false
-}
-
-type ApplyReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Changes       []*Change              `protobuf:"bytes,1,rep,name=changes,proto3" json:"changes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ApplyReply) Reset() {
-	*x = ApplyReply{}
-	mi := &file_forewarm_v1_control_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ApplyReply) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ApplyReply) ProtoMessage() {}
-
-func (x *ApplyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_forewarm_v1_control_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ApplyReply.ProtoReflect.Descriptor instead.
-func (*ApplyReply) Descriptor() ([]byte, []int) {
-	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *ApplyReply) GetChanges() []*Change {
-	if x != nil {
-		return x.Changes
-	}
-	return nil
-}
-
-// Change of one function.
-type Change struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // added, changed, removed
-	Function      string                 `protobuf:"bytes,2,opt,name=function,proto3" json:"function,omitempty"`
-	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"` // what changes, before and after
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Change) Reset() {
-	*x = Change{}
-	mi := &file_forewarm_v1_control_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Change) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Change) ProtoMessage() {}
-
-func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_forewarm_v1_control_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Change.ProtoReflect.Descriptor instead.
-func (*Change) Descriptor() ([]byte, []int) {
-	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *Change) GetKind() string {
-	if x != nil {
-		return x.Kind
-	}
-	return ""
-}
-
-func (x *Change) GetFunction() string {
-	if x != nil {
-		return x.Function
-	}
-	return ""
-}
-
-func (x *Change) GetText() string {
-	if x != nil {
-		return x.Text
-	}
-	return ""
-}
-
 type AuditRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Limit         uint32                 `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"` // 0: a hundred
@@ -1147,7 +982,7 @@ type AuditRequest struct {
 
 func (x *AuditRequest) Reset() {
 	*x = AuditRequest{}
-	mi := &file_forewarm_v1_control_proto_msgTypes[19]
+	mi := &file_forewarm_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1159,7 +994,7 @@ func (x *AuditRequest) String() string {
 func (*AuditRequest) ProtoMessage() {}
 
 func (x *AuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_forewarm_v1_control_proto_msgTypes[19]
+	mi := &file_forewarm_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1172,7 +1007,7 @@ func (x *AuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRequest.ProtoReflect.Descriptor instead.
 func (*AuditRequest) Descriptor() ([]byte, []int) {
-	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AuditRequest) GetLimit() uint32 {
@@ -1191,7 +1026,7 @@ type AuditReply struct {
 
 func (x *AuditReply) Reset() {
 	*x = AuditReply{}
-	mi := &file_forewarm_v1_control_proto_msgTypes[20]
+	mi := &file_forewarm_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1203,7 +1038,7 @@ func (x *AuditReply) String() string {
 func (*AuditReply) ProtoMessage() {}
 
 func (x *AuditReply) ProtoReflect() protoreflect.Message {
-	mi := &file_forewarm_v1_control_proto_msgTypes[20]
+	mi := &file_forewarm_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1216,7 +1051,7 @@ func (x *AuditReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditReply.ProtoReflect.Descriptor instead.
 func (*AuditReply) Descriptor() ([]byte, []int) {
-	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *AuditReply) GetEntries() []*AuditEntry {
@@ -1240,7 +1075,7 @@ type AuditEntry struct {
 
 func (x *AuditEntry) Reset() {
 	*x = AuditEntry{}
-	mi := &file_forewarm_v1_control_proto_msgTypes[21]
+	mi := &file_forewarm_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1087,7 @@ func (x *AuditEntry) String() string {
 func (*AuditEntry) ProtoMessage() {}
 
 func (x *AuditEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_forewarm_v1_control_proto_msgTypes[21]
+	mi := &file_forewarm_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1100,7 @@ func (x *AuditEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEntry.ProtoReflect.Descriptor instead.
 func (*AuditEntry) Descriptor() ([]byte, []int) {
-	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *AuditEntry) GetAt() *timestamppb.Timestamp {
@@ -1311,7 +1146,7 @@ type ConfigRequest struct {
 
 func (x *ConfigRequest) Reset() {
 	*x = ConfigRequest{}
-	mi := &file_forewarm_v1_control_proto_msgTypes[22]
+	mi := &file_forewarm_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1158,7 @@ func (x *ConfigRequest) String() string {
 func (*ConfigRequest) ProtoMessage() {}
 
 func (x *ConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_forewarm_v1_control_proto_msgTypes[22]
+	mi := &file_forewarm_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1171,7 @@ func (x *ConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigRequest.ProtoReflect.Descriptor instead.
 func (*ConfigRequest) Descriptor() ([]byte, []int) {
-	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 type ConfigReply struct {
@@ -1348,7 +1183,7 @@ type ConfigReply struct {
 
 func (x *ConfigReply) Reset() {
 	*x = ConfigReply{}
-	mi := &file_forewarm_v1_control_proto_msgTypes[23]
+	mi := &file_forewarm_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1360,7 +1195,7 @@ func (x *ConfigReply) String() string {
 func (*ConfigReply) ProtoMessage() {}
 
 func (x *ConfigReply) ProtoReflect() protoreflect.Message {
-	mi := &file_forewarm_v1_control_proto_msgTypes[23]
+	mi := &file_forewarm_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1373,7 +1208,7 @@ func (x *ConfigReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigReply.ProtoReflect.Descriptor instead.
 func (*ConfigReply) Descriptor() ([]byte, []int) {
-	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ConfigReply) GetSettings() []*Setting {
@@ -1396,7 +1231,7 @@ type Setting struct {
 
 func (x *Setting) Reset() {
 	*x = Setting{}
-	mi := &file_forewarm_v1_control_proto_msgTypes[24]
+	mi := &file_forewarm_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1408,7 +1243,7 @@ func (x *Setting) String() string {
 func (*Setting) ProtoMessage() {}
 
 func (x *Setting) ProtoReflect() protoreflect.Message {
-	mi := &file_forewarm_v1_control_proto_msgTypes[24]
+	mi := &file_forewarm_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1421,7 +1256,7 @@ func (x *Setting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setting.ProtoReflect.Descriptor instead.
 func (*Setting) Descriptor() ([]byte, []int) {
-	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_forewarm_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Setting) GetName() string {
@@ -1532,18 +1367,7 @@ const file_forewarm_v1_control_proto_rawDesc = "" +
 	"\breactive\x18\a \x01(\x01R\breactive\x12\x1f\n" +
 	"\vfallen_back\x18\b \x01(\bR\n" +
 	"fallenBack\x12/\n" +
-	"\x05kappa\x18\t \x01(\v2\x19.google.protobuf.DurationR\x05kappa\"b\n" +
-	"\fApplyRequest\x12%\n" +
-	"\x0efunctions_yaml\x18\x01 \x01(\fR\rfunctionsYaml\x12\x12\n" +
-	"\x04file\x18\x02 \x01(\tR\x04file\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\";\n" +
-	"\n" +
-	"ApplyReply\x12-\n" +
-	"\achanges\x18\x01 \x03(\v2\x13.forewarm.v1.ChangeR\achanges\"L\n" +
-	"\x06Change\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1a\n" +
-	"\bfunction\x18\x02 \x01(\tR\bfunction\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"$\n" +
+	"\x05kappa\x18\t \x01(\v2\x19.google.protobuf.DurationR\x05kappa\"$\n" +
 	"\fAuditRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\rR\x05limit\"?\n" +
 	"\n" +
@@ -1565,7 +1389,7 @@ const file_forewarm_v1_control_proto_rawDesc = "" +
 	"\x06origin\x18\x03 \x01(\tR\x06origin\x12\x1e\n" +
 	"\n" +
 	"reloadable\x18\x04 \x01(\bR\n" +
-	"reloadable2\xed\x04\n" +
+	"reloadable2\xb0\x04\n" +
 	"\aControl\x12A\n" +
 	"\aSetMode\x12\x1b.forewarm.v1.SetModeRequest\x1a\x19.forewarm.v1.SetModeReply\x12M\n" +
 	"\vSetFunction\x12\x1f.forewarm.v1.SetFunctionRequest\x1a\x1d.forewarm.v1.SetFunctionReply\x12J\n" +
@@ -1574,7 +1398,6 @@ const file_forewarm_v1_control_proto_rawDesc = "" +
 	"\tDrainNode\x12\x1d.forewarm.v1.DrainNodeRequest\x1a\x1b.forewarm.v1.DrainNodeReply\x12D\n" +
 	"\bCalendar\x12\x1c.forewarm.v1.CalendarRequest\x1a\x1a.forewarm.v1.CalendarReply\x12;\n" +
 	"\x05Costs\x12\x19.forewarm.v1.CostsRequest\x1a\x17.forewarm.v1.CostsReply\x12;\n" +
-	"\x05Apply\x12\x19.forewarm.v1.ApplyRequest\x1a\x17.forewarm.v1.ApplyReply\x12;\n" +
 	"\x05Audit\x12\x19.forewarm.v1.AuditRequest\x1a\x17.forewarm.v1.AuditReply\x12>\n" +
 	"\x06Config\x12\x1a.forewarm.v1.ConfigRequest\x1a\x18.forewarm.v1.ConfigReplyB;Z9github.com/forewarm/forewarm/proto/forewarm/v1;forewarmv1b\x06proto3"
 
@@ -1590,7 +1413,7 @@ func file_forewarm_v1_control_proto_rawDescGZIP() []byte {
 	return file_forewarm_v1_control_proto_rawDescData
 }
 
-var file_forewarm_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_forewarm_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_forewarm_v1_control_proto_goTypes = []any{
 	(*SetModeRequest)(nil),        // 0: forewarm.v1.SetModeRequest
 	(*SetModeReply)(nil),          // 1: forewarm.v1.SetModeReply
@@ -1608,17 +1431,14 @@ var file_forewarm_v1_control_proto_goTypes = []any{
 	(*CostsRequest)(nil),          // 13: forewarm.v1.CostsRequest
 	(*CostsReply)(nil),            // 14: forewarm.v1.CostsReply
 	(*Cost)(nil),                  // 15: forewarm.v1.Cost
-	(*ApplyRequest)(nil),          // 16: forewarm.v1.ApplyRequest
-	(*ApplyReply)(nil),            // 17: forewarm.v1.ApplyReply
-	(*Change)(nil),                // 18: forewarm.v1.Change
-	(*AuditRequest)(nil),          // 19: forewarm.v1.AuditRequest
-	(*AuditReply)(nil),            // 20: forewarm.v1.AuditReply
-	(*AuditEntry)(nil),            // 21: forewarm.v1.AuditEntry
-	(*ConfigRequest)(nil),         // 22: forewarm.v1.ConfigRequest
-	(*ConfigReply)(nil),           // 23: forewarm.v1.ConfigReply
-	(*Setting)(nil),               // 24: forewarm.v1.Setting
-	(*timestamppb.Timestamp)(nil), // 25: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 26: google.protobuf.Duration
+	(*AuditRequest)(nil),          // 16: forewarm.v1.AuditRequest
+	(*AuditReply)(nil),            // 17: forewarm.v1.AuditReply
+	(*AuditEntry)(nil),            // 18: forewarm.v1.AuditEntry
+	(*ConfigRequest)(nil),         // 19: forewarm.v1.ConfigRequest
+	(*ConfigReply)(nil),           // 20: forewarm.v1.ConfigReply
+	(*Setting)(nil),               // 21: forewarm.v1.Setting
+	(*timestamppb.Timestamp)(nil), // 22: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
 }
 var file_forewarm_v1_control_proto_depIdxs = []int32{
 	2,  // 0: forewarm.v1.SetFunctionRequest.levers:type_name -> forewarm.v1.Levers
@@ -1628,37 +1448,34 @@ var file_forewarm_v1_control_proto_depIdxs = []int32{
 	5,  // 4: forewarm.v1.SetAccountReply.before:type_name -> forewarm.v1.Limits
 	5,  // 5: forewarm.v1.SetAccountReply.after:type_name -> forewarm.v1.Limits
 	12, // 6: forewarm.v1.CalendarReply.windows:type_name -> forewarm.v1.Window
-	25, // 7: forewarm.v1.Window.start:type_name -> google.protobuf.Timestamp
-	25, // 8: forewarm.v1.Window.end:type_name -> google.protobuf.Timestamp
+	22, // 7: forewarm.v1.Window.start:type_name -> google.protobuf.Timestamp
+	22, // 8: forewarm.v1.Window.end:type_name -> google.protobuf.Timestamp
 	15, // 9: forewarm.v1.CostsReply.costs:type_name -> forewarm.v1.Cost
-	26, // 10: forewarm.v1.Cost.kappa:type_name -> google.protobuf.Duration
-	18, // 11: forewarm.v1.ApplyReply.changes:type_name -> forewarm.v1.Change
-	21, // 12: forewarm.v1.AuditReply.entries:type_name -> forewarm.v1.AuditEntry
-	25, // 13: forewarm.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
-	24, // 14: forewarm.v1.ConfigReply.settings:type_name -> forewarm.v1.Setting
-	0,  // 15: forewarm.v1.Control.SetMode:input_type -> forewarm.v1.SetModeRequest
-	3,  // 16: forewarm.v1.Control.SetFunction:input_type -> forewarm.v1.SetFunctionRequest
-	6,  // 17: forewarm.v1.Control.SetAccount:input_type -> forewarm.v1.SetAccountRequest
-	8,  // 18: forewarm.v1.Control.DrainNode:input_type -> forewarm.v1.DrainNodeRequest
-	10, // 19: forewarm.v1.Control.Calendar:input_type -> forewarm.v1.CalendarRequest
-	13, // 20: forewarm.v1.Control.Costs:input_type -> forewarm.v1.CostsRequest
-	16, // 21: forewarm.v1.Control.Apply:input_type -> forewarm.v1.ApplyRequest
-	19, // 22: forewarm.v1.Control.Audit:input_type -> forewarm.v1.AuditRequest
-	22, // 23: forewarm.v1.Control.Config:input_type -> forewarm.v1.ConfigRequest
-	1,  // 24: forewarm.v1.Control.SetMode:output_type -> forewarm.v1.SetModeReply
-	4,  // 25: forewarm.v1.Control.SetFunction:output_type -> forewarm.v1.SetFunctionReply
-	7,  // 26: forewarm.v1.Control.SetAccount:output_type -> forewarm.v1.SetAccountReply
-	9,  // 27: forewarm.v1.Control.DrainNode:output_type -> forewarm.v1.DrainNodeReply
-	11, // 28: forewarm.v1.Control.Calendar:output_type -> forewarm.v1.CalendarReply
-	14, // 29: forewarm.v1.Control.Costs:output_type -> forewarm.v1.CostsReply
-	17, // 30: forewarm.v1.Control.Apply:output_type -> forewarm.v1.ApplyReply
-	20, // 31: forewarm.v1.Control.Audit:output_type -> forewarm.v1.AuditReply
-	23, // 32: forewarm.v1.Control.Config:output_type -> forewarm.v1.ConfigReply
-	24, // [24:33] is the sub-list for method output_type
-	15, // [15:24] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	23, // 10: forewarm.v1.Cost.kappa:type_name -> google.protobuf.Duration
+	18, // 11: forewarm.v1.AuditReply.entries:type_name -> forewarm.v1.AuditEntry
+	22, // 12: forewarm.v1.AuditEntry.at:type_name -> google.protobuf.Timestamp
+	21, // 13: forewarm.v1.ConfigReply.settings:type_name -> forewarm.v1.Setting
+	0,  // 14: forewarm.v1.Control.SetMode:input_type -> forewarm.v1.SetModeRequest
+	3,  // 15: forewarm.v1.Control.SetFunction:input_type -> forewarm.v1.SetFunctionRequest
+	6,  // 16: forewarm.v1.Control.SetAccount:input_type -> forewarm.v1.SetAccountRequest
+	8,  // 17: forewarm.v1.Control.DrainNode:input_type -> forewarm.v1.DrainNodeRequest
+	10, // 18: forewarm.v1.Control.Calendar:input_type -> forewarm.v1.CalendarRequest
+	13, // 19: forewarm.v1.Control.Costs:input_type -> forewarm.v1.CostsRequest
+	16, // 20: forewarm.v1.Control.Audit:input_type -> forewarm.v1.AuditRequest
+	19, // 21: forewarm.v1.Control.Config:input_type -> forewarm.v1.ConfigRequest
+	1,  // 22: forewarm.v1.Control.SetMode:output_type -> forewarm.v1.SetModeReply
+	4,  // 23: forewarm.v1.Control.SetFunction:output_type -> forewarm.v1.SetFunctionReply
+	7,  // 24: forewarm.v1.Control.SetAccount:output_type -> forewarm.v1.SetAccountReply
+	9,  // 25: forewarm.v1.Control.DrainNode:output_type -> forewarm.v1.DrainNodeReply
+	11, // 26: forewarm.v1.Control.Calendar:output_type -> forewarm.v1.CalendarReply
+	14, // 27: forewarm.v1.Control.Costs:output_type -> forewarm.v1.CostsReply
+	17, // 28: forewarm.v1.Control.Audit:output_type -> forewarm.v1.AuditReply
+	20, // 29: forewarm.v1.Control.Config:output_type -> forewarm.v1.ConfigReply
+	22, // [22:30] is the sub-list for method output_type
+	14, // [14:22] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_forewarm_v1_control_proto_init() }
@@ -1674,7 +1491,7 @@ func file_forewarm_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_forewarm_v1_control_proto_rawDesc), len(file_forewarm_v1_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

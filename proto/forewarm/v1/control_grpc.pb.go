@@ -27,7 +27,6 @@ const (
 	Control_DrainNode_FullMethodName   = "/forewarm.v1.Control/DrainNode"
 	Control_Calendar_FullMethodName    = "/forewarm.v1.Control/Calendar"
 	Control_Costs_FullMethodName       = "/forewarm.v1.Control/Costs"
-	Control_Apply_FullMethodName       = "/forewarm.v1.Control/Apply"
 	Control_Audit_FullMethodName       = "/forewarm.v1.Control/Audit"
 	Control_Config_FullMethodName      = "/forewarm.v1.Control/Config"
 )
@@ -51,8 +50,6 @@ type ControlClient interface {
 	Calendar(ctx context.Context, in *CalendarRequest, opts ...grpc.CallOption) (*CalendarReply, error)
 	// Costs tells what was spent, in the configured prices, and what keep-alive would have spent.
 	Costs(ctx context.Context, in *CostsRequest, opts ...grpc.CallOption) (*CostsReply, error)
-	// Apply changes which functions there are. With dry_run it only says what would change.
-	Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyReply, error)
 	// Audit lists who changed what, newest first.
 	Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (*AuditReply, error)
 	// Config shows the configuration in force, with the origin of each value.
@@ -127,16 +124,6 @@ func (c *controlClient) Costs(ctx context.Context, in *CostsRequest, opts ...grp
 	return out, nil
 }
 
-func (c *controlClient) Apply(ctx context.Context, in *ApplyRequest, opts ...grpc.CallOption) (*ApplyReply, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ApplyReply)
-	err := c.cc.Invoke(ctx, Control_Apply_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 func (c *controlClient) Audit(ctx context.Context, in *AuditRequest, opts ...grpc.CallOption) (*AuditReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(AuditReply)
@@ -176,8 +163,6 @@ type ControlServer interface {
 	Calendar(context.Context, *CalendarRequest) (*CalendarReply, error)
 	// Costs tells what was spent, in the configured prices, and what keep-alive would have spent.
 	Costs(context.Context, *CostsRequest) (*CostsReply, error)
-	// Apply changes which functions there are. With dry_run it only says what would change.
-	Apply(context.Context, *ApplyRequest) (*ApplyReply, error)
 	// Audit lists who changed what, newest first.
 	Audit(context.Context, *AuditRequest) (*AuditReply, error)
 	// Config shows the configuration in force, with the origin of each value.
@@ -209,9 +194,6 @@ func (UnimplementedControlServer) Calendar(context.Context, *CalendarRequest) (*
 }
 func (UnimplementedControlServer) Costs(context.Context, *CostsRequest) (*CostsReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Costs not implemented")
-}
-func (UnimplementedControlServer) Apply(context.Context, *ApplyRequest) (*ApplyReply, error) {
-	return nil, status.Error(codes.Unimplemented, "method Apply not implemented")
 }
 func (UnimplementedControlServer) Audit(context.Context, *AuditRequest) (*AuditReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Audit not implemented")
@@ -348,24 +330,6 @@ func _Control_Costs_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
-func _Control_Apply_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ApplyRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(ControlServer).Apply(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: Control_Apply_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(ControlServer).Apply(ctx, req.(*ApplyRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 func _Control_Audit_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(AuditRequest)
 	if err := dec(in); err != nil {
@@ -432,10 +396,6 @@ var Control_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Costs",
 			Handler:    _Control_Costs_Handler,
-		},
-		{
-			MethodName: "Apply",
-			Handler:    _Control_Apply_Handler,
 		},
 		{
 			MethodName: "Audit",
