@@ -56,6 +56,13 @@ func startCell(t testing.TB, more ...string) *cell {
 	c.gateway = startMarked(t, c.mark, nil, forewarm, "gateway", "--http-port", port(c.http), "--port", strconv.Itoa(freePort(t)),
 		"--scheduler", c.scheduler, "--functions", c.functions, "--log-level", "warn")
 	c.serve()
+	until(t, "the gateway listens", 10*time.Second, func() bool {
+		resp, err := http.Get("http://" + c.http + "/functions")
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err == nil
+	})
 	return c
 }
 

@@ -15,9 +15,12 @@ type logs struct {
 	level      *slog.LevelVar
 }
 
-// repeatKeys are the attributes that tell lines of the same words apart. A container is none of them: where hundreds
-// start, one line in ten seconds for each function and node says so, and "forewarm decisions" lists them all.
-var repeatKeys = []string{"function", "node", "changes", "file", "files"}
+// The attributes that tell lines of the same words apart: for those about a function its name, so that one line in ten
+// seconds says of its containers that they start, wherever they do; "forewarm decisions" lists them all.
+var (
+	keysOfFunctions = []string{"function"}
+	keysOfOthers    = []string{"node", "changes", "files"}
+)
 
 // newLogs writes to w what callers cannot forge lines in, and what repeats once in ten seconds.
 func newLogs(w io.Writer, role, level, format string) (*logs, error) {
@@ -37,7 +40,10 @@ func newLogs(w io.Writer, role, level, format string) (*logs, error) {
 	}
 	h = edge.NewEscaping(h)
 	l.trace = slog.New(h).With("role", role)
-	l.log = slog.New(leveled{edge.NewRepeats(h, edge.RepeatOptions{Keys: repeatKeys}), l.level}).With("role", role)
+	l.log = slog.New(leveled{sorted{
+		functions: edge.NewRepeats(h, edge.RepeatOptions{Keys: keysOfFunctions}),
+		others:    edge.NewRepeats(h, edge.RepeatOptions{Keys: keysOfOthers}),
+	}, l.level}).With("role", role)
 	return l, nil
 }
 
@@ -69,4 +75,28 @@ func (l leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (l leveled) WithGroup(name string) slog.Handler {
 	return leveled{l.Handler.WithGroup(name), l.least}
+}
+
+// sorted passes lines about a function to one handler and all others to another.
+type sorted struct{ functions, others slog.Handler }
+
+func (s sorted) Enabled(ctx context.Context, v slog.Level) bool { return s.others.Enabled(ctx, v) }
+
+func (s sorted) Handle(ctx context.Context, r slog.Record) error {
+	h := s.others
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "function" {
+			h = s.functions
+		}
+		return a.Key != "function"
+	})
+	return h.Handle(ctx, r)
+}
+
+func (s sorted) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return sorted{s.functions.WithAttrs(attrs), s.others.WithAttrs(attrs)}
+}
+
+func (s sorted) WithGroup(name string) slog.Handler {
+	return sorted{s.functions.WithGroup(name), s.others.WithGroup(name)}
 }

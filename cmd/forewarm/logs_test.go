@@ -108,9 +108,9 @@ func drive(t *testing.T, l *logs, trace string, calls, functions int) int64 {
 	return c.containers.Load()
 }
 
-// 2,500 calls of 60 functions, which take 150 containers or so, write little at the default level, in both formats.
+// 2,500 calls of 100 functions, which take hundreds of containers, write little at the default level, in both formats.
 func TestLogsStaySmall(t *testing.T) {
-	const functions = 60 // of which each has a container at least, and most have several
+	const functions = 100 // of which each has a container at least, and most have two or more
 	for _, format := range []string{"text", "json"} {
 		var out lines
 		l, err := newLogs(&out, "scheduler", "info", format)
