@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/forewarm/forewarm/cluster"
+	"github.com/forewarm/forewarm/spelling"
 )
 
 // Bounds of what a file may ask for.
@@ -64,7 +65,7 @@ func (c *Catalog) Lookup(name string) (Function, bool) {
 
 // Nearest finds the function whose name is most like a mistyped one; false when none is alike.
 func (c *Catalog) Nearest(name string) (string, bool) {
-	return nearest(name, c.Names())
+	return spelling.Nearest(name, c.Names())
 }
 
 // Load reads a file.

@@ -65,23 +65,3 @@ func TestSamplesAreWithinBounds(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	words := []string{"hello", "sleep", "memory", "timeout", "concurrency", "env"}
-	for _, tt := range []struct{ written, want string }{
-		{"helo", "hello"},
-		{"hlelo", "hello"}, // neighbours swapped: one edit
-		{"HELLO", "hello"},
-		{"mem", "memory"},
-		{"memory_mb", "memory"},
-		{"concurency", "concurrency"},
-		{"concurrncey", "concurrency"},
-		{"goodbye", ""},
-		{"m", ""},
-		{"", ""},
-	} {
-		if got, _ := nearest(tt.written, words); got != tt.want {
-			t.Errorf("nearest(%q) = %q, want %q", tt.written, got, tt.want)
-		}
-	}
-}

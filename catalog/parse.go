@@ -11,6 +11,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/forewarm/forewarm/spelling"
 )
 
 // maxErrors bounds how many complaints are made about one file: the first few are enough to work on.
@@ -189,7 +191,7 @@ func (r *reader) mapping(n ast.Node, want string) ([]entry, bool) {
 
 // unknown complains about a key that nobody reads and gives the one that was probably meant, or "".
 func (r *reader) unknown(e entry, known []string) string {
-	word, ok := nearest(e.name, known)
+	word, ok := spelling.Nearest(e.name, known)
 	if ok {
 		r.failf(e.key, "unknown key %s: did you mean %q?", quote(e.name), word)
 	} else {

@@ -12,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/forewarm/forewarm/spelling"
 )
 
 // maxFile bounds the file, in bytes: some thousand functions fit.
@@ -234,7 +236,7 @@ func (r *reader) children(section string) (all, leaves []string) {
 // unknown complains of a key that nobody reads, and gives the one that was probably meant: beside it, or elsewhere.
 func (r *reader) unknown(section string, e entry, known []string) {
 	at, what := r.at(e.key), prefix(section)+"unknown key "+quote(e.name)
-	if word, ok := nearest(e.name, known); ok {
+	if word, ok := spelling.Nearest(e.name, known); ok {
 		r.bad[below(section, word)] = true
 		r.failf(at, "%s: did you mean %q?", what, word)
 		return
@@ -336,7 +338,7 @@ func record[T any](r *reader, full string, n ast.Node, rows []row[T], t *T, exam
 
 // unknownOf complains of a key that nobody reads, among those of one function or account.
 func (r *reader) unknownOf(full string, e entry, known []string) {
-	if word, ok := nearest(e.name, known); ok {
+	if word, ok := spelling.Nearest(e.name, known); ok {
 		r.bad[full+"."+word] = true
 		r.failf(r.at(e.key), "%s: unknown key %s: did you mean %q?", full, quote(e.name), word)
 		return

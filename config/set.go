@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/forewarm/forewarm/spelling"
 )
 
 // Set is what was given on the command line and in the environment. The zero value is ready to use.
@@ -232,7 +234,7 @@ func (l *loader) unknownEnv(name string) {
 		names = append(names, strings.TrimPrefix(r.envName(), envPrefix))
 	}
 	written := strings.TrimPrefix(name, envPrefix)
-	word, ok := nearest(written, names)
+	word, ok := spelling.Nearest(written, names)
 	for _, r := range l.rows { // KAPPA for PLANNER_KAPPA, MAX_NODES for DISPATCHER_MAX_NODES
 		if n := strings.TrimPrefix(r.envName(), envPrefix); strings.HasSuffix(n, "_"+written) || written == strings.ToUpper(strings.ReplaceAll(r.flag, "-", "_")) {
 			word, ok = n, true

@@ -12,6 +12,8 @@ import (
 	"time"
 	_ "time/tzdata" // so that a zone is known or not alike on every machine, and in an image without a database
 	"unicode"
+
+	"github.com/forewarm/forewarm/spelling"
 )
 
 // kind is how a setting is written. Its text is what documentation and help call it.
@@ -216,7 +218,7 @@ func (s *setting) choice(text string) error {
 	if slices.Contains(s.words, text) {
 		return nil
 	}
-	if word, ok := nearest(text, s.words); ok {
+	if word, ok := spelling.Nearest(text, s.words); ok {
 		return fmt.Errorf("%s does not exist: did you mean %s?", quote(text), word)
 	}
 	return fmt.Errorf("%s does not exist: write one of %s", quote(text), strings.Join(s.words, ", "))

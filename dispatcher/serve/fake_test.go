@@ -279,7 +279,7 @@ func (c *fakeCluster) Stats(ctx context.Context, n *cluster.Node) (cluster.Stats
 		return cluster.Stats{}, err
 	}
 	if node.dumb {
-		return cluster.Stats{}, errors.New("fake: readings are not implemented")
+		return cluster.Stats{}, errors.New("fake: this node answers, and gives no readings")
 	}
 	stats := cluster.Stats{LiveID: node.live, Owner: "acc"}
 	for id, memory := range node.containers {

@@ -1,14 +1,14 @@
-package config
+// Package spelling guesses which word was meant, for errors that name the fix.
+package spelling
 
 import "strings"
 
 // maxWord bounds the words that are compared: nobody mistypes a longer one, and the comparison is quadratic.
 const maxWord = 128
 
-// nearest finds the word that was probably meant: the one with the fewest edits, as long as they are few against
-// its length, or else the one that continues or is continued by what was written ("addr" for "address"). It does as
-// its namesake in package catalog does, so that all our files are corrected alike.
-func nearest(written string, words []string) (string, bool) {
+// Nearest finds the word that was probably meant: the one with the fewest edits, as long as they are few against
+// its length, or else the one that continues or is continued by what was written ("mem" for "memory").
+func Nearest(written string, words []string) (string, bool) {
 	if len(written) > maxWord {
 		return "", false
 	}
