@@ -97,7 +97,7 @@ func (s *side) call(ctx context.Context, c call, name string) {
 	case r.Status != 200:
 		out.err = fmt.Sprintf("%s answered %d: %s", name, r.Status, r.Error)
 	default:
-		out.ok, out.served, out.wait, out.acquire = true, r.Start, r.Wait, r.Wait
+		out.ok, out.served, out.wait, out.acquire = true, r.Start, r.Wait, r.Acquire
 	}
 	s.tally.add(out)
 }

@@ -22,6 +22,7 @@ type Reply struct {
 
 	Start     string        // how the call met its container: warm, waited or cold; "" where the scheduler does not tell
 	Wait      time.Duration // for the container, by the scheduler's clock; means something where Start does
+	Acquire   time.Duration // for the container, by our own clock: the wait and the way there and back
 	Container string        // the node's name of the container
 	Node      string        // the manager's name of the node
 	Duration  time.Duration // of the function
@@ -123,12 +124,14 @@ func (s *Server) attempt(ctx context.Context, account string, f *catalog.Functio
 	done, returned := make(chan struct{}), make(chan struct{})
 	s.running.Go(func() {
 		defer close(returned)
+		began := time.Now()
 		l, err := s.acquire(ctx, id, account, f)
 		if err != nil {
 			out = outcome{reply: &Reply{RequestID: id}, err: err}
 			close(done)
 			return
 		}
+		l.asked = time.Since(began)
 		had.Store(l)
 		if ctx.Err() != nil { // nobody wants the answer
 			s.giveBack(l, outcome{reply: l.reply()})

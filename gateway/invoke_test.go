@@ -59,6 +59,7 @@ func TestInvoke(t *testing.T) {
 		Body:      []byte("event"),
 		Start:     "cold",
 		Wait:      1500 * time.Microsecond,
+		Acquire:   r.Acquire, // our own clock's
 		Container: "c1",
 		Node:      "n1",
 		Duration:  1500 * time.Microsecond,
@@ -66,6 +67,9 @@ func TestInvoke(t *testing.T) {
 	}
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("reply\n%+v, want\n%+v", r, want)
+	}
+	if r.Acquire <= 0 {
+		t.Errorf("the container was acquired in %v, want some time", r.Acquire)
 	}
 	if !regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(r.RequestID) {
 		t.Errorf("request id %q is not 128 bits in hex", r.RequestID)

@@ -31,11 +31,12 @@ type lease struct {
 	address   string // of the node, host:port; "" where the scheduler gave one that is none
 	start     string
 	wait      time.Duration
+	asked     time.Duration // by our own clock, from the question to the answer
 }
 
 // reply is what is known of a call before its function ran.
 func (l *lease) reply() *Reply {
-	return &Reply{RequestID: l.requestID, Start: l.start, Wait: l.wait, Container: l.container, Node: l.node}
+	return &Reply{RequestID: l.requestID, Start: l.start, Wait: l.wait, Acquire: l.asked, Container: l.container, Node: l.node}
 }
 
 // linger is for how long a request for a container outlives its caller. A grant that crosses a cancellation on the
